@@ -1,0 +1,1 @@
+"""The noisyhw command line."""

@@ -1,0 +1,74 @@
+"""`noisyhw devices`: list, show, check, schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def devices() -> None:
+    """List, show and check device cards."""
+
+
+@devices.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_devices(as_json: bool) -> None:
+    """List the shipped device cards."""
+    from noisyhw.cards import load_device, shipped_devices
+
+    cards = [load_device(name) for name in sorted(shipped_devices())]
+    if as_json:
+        rows = [
+            {"name": c.name, "technology": c.technology, "title": c.title, "update": c.update.kind}
+            for c in cards
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for card in cards:
+        click.echo(f"{card.name:8} {card.technology:8} {card.title}")
+
+
+@devices.command()
+@click.argument("device", metavar="NAME|FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(device: str, as_json: bool) -> None:
+    """Show a card in full, with what it inherits and its sources."""
+    import yaml
+
+    from noisyhw.cards import load_device
+
+    content = load_device(device).model_dump(mode="json")
+    if as_json:
+        click.echo(json.dumps(content, indent=2))
+    else:
+        click.echo(yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True).rstrip())
+
+
+@devices.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def check(files: tuple[str, ...]) -> int:
+    """Check card files; exit code 2 if one is wrong."""
+    from noisyhw.cards import load_device
+    from noisyhw.errors import NoisyhwError
+
+    wrong = 0
+    for file in files:
+        try:
+            card = load_device(Path(file))
+        except NoisyhwError as error:
+            wrong += 1
+            click.echo(str(error), err=True)
+        else:
+            click.echo(f"{file}: sound ({card.name}, {card.update.kind} update)")
+    return 2 if wrong else 0
+
+
+@devices.command()
+def schema() -> None:
+    """Print the card's JSON Schema, for editors."""
+    from noisyhw.cards import device_json_schema
+
+    click.echo(json.dumps(device_json_schema(), indent=2))

@@ -1,0 +1,210 @@
+"""The schema of a device card: one analog crossbar technology, its physics and where the numbers come from.
+
+Units. Weights are in the network's own units (the card's ``weights`` say how far a cell can go); a read-out is
+``W x`` in the same units. With ``input_scaling: max`` the array sees ``x / max|x|`` per sample, and everything
+analog (converters, read noise) is in units of that scaled product.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .base import Card, Count, Fraction, NonNegative, Positive
+
+
+class Source(Card):
+    """One publication (or data set, or other simulator) and what was taken from it."""
+
+    paper: str = Field(description="Authors, title, journal or conference, year.")
+    link: str | None = Field(None, description="DOI or address.")
+    figure: str | None = Field(None, description="Figure, table or section that holds the numbers.")
+    gives: str = Field(description="Which fields of this card it gives, and whether fitted or stated there.")
+
+
+class Weights(Card):
+    """How far a cell's weight can go."""
+
+    min: float | None = Field(None, lt=0, description="Lowest weight; empty: unbounded.")
+    max: float | None = Field(None, gt=0, description="Highest weight; empty: unbounded.")
+    spread: NonNegative = Field(
+        0.0,
+        description="Device-to-device std of both bounds, as a share of each; drawn once per cell.",
+    )
+    spread_min: NonNegative | None = Field(
+        None, description="The lower bound's own device-to-device std, if it differs from 'spread'."
+    )
+
+    @model_validator(mode="after")
+    def _both_bounds(self) -> Self:
+        if (self.min is None) != (self.max is None):
+            raise ValueError("give both 'min' and 'max', or neither")
+        if self.min is None and (self.spread or self.spread_min):
+            raise ValueError("'spread' needs the bounds 'min' and 'max'")
+        return self
+
+
+class Converter(Card):
+    """A uniform mid-tread quantiser with 2^bits - 1 levels from -range to +range; beyond the range it clips."""
+
+    bits: Annotated[int, Field(ge=2, le=16)] = Field(description="Resolution, sign included.")
+    range: Positive = Field(description="Full scale: the largest magnitude that is not clipped.")
+
+
+class Periphery(Card):
+    """The digital-to-analog and analog-to-digital side of the array."""
+
+    input_scaling: Literal["none", "max"] = Field(
+        "none",
+        description="max: each sample is divided by its largest |input| and the read-out multiplied back.",
+    )
+    dac: Converter | None = Field(None, description="Input converter; empty: continuous inputs.")
+    adc: Converter | None = Field(None, description="Output converter; empty: continuous outputs.")
+
+
+class WhiteNoise(Card):
+    """Gaussian noise on every read-out, drawn afresh at each read."""
+
+    std: NonNegative = Field(description="Standard deviation, in units of 'relative_to'.")
+    relative_to: Literal["absolute", "input_max", "input_norm"] = Field(
+        "absolute", description="absolute: read-out units; else times max|x| or |x|_2 of the sample."
+    )
+
+
+class PerCellNoise(Card):
+    """Gaussian noise of every cell's weight, drawn afresh at each read: exactly read-out noise of std * |x|_2."""
+
+    std: NonNegative = Field(
+        description="Standard deviation of one cell's weight at one read, in weight units."
+    )
+
+
+class TelegraphNoise(Card):
+    """A two-state offset of every output node; its state lives on from read to read."""
+
+    amplitude: NonNegative = Field(description="The offset is +amplitude or -amplitude, in read-out units.")
+    flip_probability: Fraction = Field(description="Chance that a node's state flips before a read.")
+
+
+class ReadNoise(Card):
+    """What a read-out carries besides the product; each source says when it is drawn."""
+
+    white: WhiteNoise | None = None
+    per_cell: PerCellNoise | None = None
+    telegraph: TelegraphNoise | None = None
+    mean: float = Field(
+        0.0, description="A constant offset of every read-out, in read-out units; never drawn."
+    )
+
+
+class ProgrammingNoise(Card):
+    """Std of a written weight about its target: constant + linear r + quadratic r^2, r = |target| / max."""
+
+    constant: float = 0.0
+    linear: float = 0.0
+    quadratic: float = 0.0
+
+
+class ExactUpdate(Card):
+    """Weights are written exactly (digital memory, or an ideal cell)."""
+
+    kind: Literal["exact"] = "exact"
+
+
+class ProgrammedUpdate(Card):
+    """Cells are programmed to a target; the error is drawn once per programming event and stays until the next."""
+
+    kind: Literal["programmed"]
+    noise: ProgrammingNoise = ProgrammingNoise()
+    resolution: Positive = Field(
+        description="Smallest change worth programming; mixed_precision sends multiples of it."
+    )
+    reference: Literal["target", "cell"] = Field(
+        "target",
+        description="target: the controller keeps what it asked for, so errors do not add up; "
+        "cell: a change starts from the cell's present weight, so they do.",
+    )
+
+
+class PulsedUpdate(Card):
+    """Cells move by pulses: a pulse up adds step_up (1 - slope_up w / max), a pulse down likewise towards min.
+
+    Slope 1 is a soft bound, slope 0 a constant step with a hard bound, between them a linear step.
+    """
+
+    kind: Literal["pulsed"]
+    step: Positive = Field(description="Mean weight change of one pulse at weight zero.")
+    step_spread: NonNegative = Field(
+        0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
+    )
+    asymmetry: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.0, description="Steps up are step (1 + asymmetry), steps down step (1 - asymmetry)."
+    )
+    asymmetry_spread: NonNegative = Field(
+        0.0, description="Device-to-device std of the asymmetry; drawn once per cell."
+    )
+    slope_up: Fraction = Field(0.0, description="How far the step up shrinks from weight 0 to max.")
+    slope_down: Fraction = Field(0.0, description="How far the step down shrinks from weight 0 to min.")
+    cycle_noise: NonNegative = Field(
+        0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
+    )
+    cycle_noise_scales: bool = Field(
+        True,
+        description="true: the noise is a share of the step at the present weight; false: of the step at 0.",
+    )
+    write_noise: NonNegative = Field(
+        0.0,
+        description="Std of the read weight about the cell's inner state; redrawn whenever the cell is pulsed.",
+    )
+    pulses_per_update: Count = Field(
+        31, description="Longest stochastic pulse train for one sample's outer product (on_tile)."
+    )
+
+
+Update = Annotated[ExactUpdate | ProgrammedUpdate | PulsedUpdate, Field(discriminator="kind")]
+
+
+class DeviceCard(Card):
+    """One device: what it is, where its numbers come from, and its physics."""
+
+    name: str = Field(min_length=1, description="Short name, as used with --device.")
+    title: str = Field("", description="One line for people.")
+    technology: str = Field("", description="RRAM, PCM, ECRAM, MRAM, ...")
+    source: tuple[Source, ...] = Field((), description="Publications that the numbers come from.")
+    fitted: tuple[str, ...] = Field((), description="What was fitted to measurements, and by whom.")
+    assumed: tuple[str, ...] = Field((), description="What no source gives, and why this value was taken.")
+    not_modelled: tuple[str, ...] = Field(
+        (), description="Known effects of the technology that are left out."
+    )
+    weights: Weights = Weights()
+    periphery: Periphery = Periphery()
+    read_noise: ReadNoise = ReadNoise()
+    update: Update = ExactUpdate()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        white = self.read_noise.white
+        if self.periphery.input_scaling == "max" and white and white.relative_to == "input_max":
+            raise ValueError(
+                "read_noise.white.relative_to: with periphery.input_scaling 'max' the scaled input's maximum is 1 "
+                "already; use 'absolute'"
+            )
+        if self.weights.max is None:
+            self._unbounded()
+        return self
+
+    def _unbounded(self) -> None:
+        update = self.update
+        if isinstance(update, PulsedUpdate) and (update.slope_up or update.slope_down):
+            raise ValueError(
+                "update.slope_up and update.slope_down need the bounds weights.min and weights.max"
+            )
+        if isinstance(update, ProgrammedUpdate) and (update.noise.linear or update.noise.quadratic):
+            raise ValueError(
+                "update.noise.linear and update.noise.quadratic need weights.min and weights.max"
+            )
+
+    def physics(self) -> dict[str, object]:
+        """Return the fields that affect a result, without names and provenance, for a run's identity."""
+        return self.model_dump(include={"weights", "periphery", "read_noise", "update"}, mode="json")

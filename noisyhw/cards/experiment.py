@@ -1,0 +1,115 @@
+"""The schema of an experiment: which task, device and rule, and how the network is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from .base import Card, Count, NonNegative, Positive
+from .device import DeviceCard
+
+PathName = Literal["on_tile", "mixed_precision", "sgd", "adam"]
+
+
+def _named(value: Any) -> Any:
+    """``task: digits`` is short for ``task: {name: digits}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class TaskCard(Card):
+    """Which task, and its options."""
+
+    name: str = "digits"
+    split: Literal["usual", "blocks"] = Field(
+        "usual",
+        description="sarcos: the usual test file, or held-out contiguous blocks of the training rows.",
+    )
+    scaling: Literal["standard", "raw"] = Field(
+        "standard",
+        description="sarcos: inputs to zero mean and unit std, torques centred and divided by one number; or raw.",
+    )
+
+    _short = model_validator(mode="before")(staticmethod(_named))
+
+
+class RuleCard(Card):
+    """Which learning rule, and whether it may ask a digital twin."""
+
+    name: str = "danp"
+    oracle: bool = Field(
+        False, description="bp, dbp: take gradients from a noise-free digital twin of the noisy chip."
+    )
+
+    _short = model_validator(mode="before")(staticmethod(_named))
+
+
+class Network(Card):
+    """A fully connected net; every layer but the last is followed by a leaky ReLU."""
+
+    hidden: tuple[Count, ...] | None = Field(None, description="Hidden layer widths; empty: the task's.")
+    leaky_slope: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="Slope for negative inputs.")
+    init: Literal["he_truncated", "he", "glorot"] = Field(
+        "he_truncated",
+        description="Initial weights: normal with std sqrt(2/n_in) (truncated at 2 std) or Glorot's.",
+    )
+    bias: bool = True
+
+
+class Decorrelation(Card):
+    """Digital decorrelation of every layer's input, for the rules whose names start with d."""
+
+    rate: NonNegative | None = Field(None, description="Learning rate of R; empty: the task's.")
+
+
+class Perturbation(Card):
+    """What is injected into pre-activations besides the device's own noise."""
+
+    std: NonNegative | Literal["auto"] = Field(
+        "auto",
+        description="auto: none for anp and danp on a noisy device; else as large as the device's own noise.",
+    )
+    passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
+
+
+class UpdateChoice(Card):
+    """How an update reaches the device."""
+
+    path: PathName | Literal["auto"] = Field(
+        "auto", description="auto: mixed_precision where the card writes by pulses or programming, else adam."
+    )
+    learning_rate: Positive | None = Field(None, description="Empty: the task's, for this path.")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam")
+    epsilon: Positive = Field(1e-7, description="adam")
+
+
+class Experiment(Card):
+    """All that decides a training run's result."""
+
+    task: TaskCard = TaskCard()
+    device: DeviceCard = Field(description="A shipped device's name, a card's path, or a card's fields.")
+    rule: RuleCard = RuleCard()
+    network: Network = Network()
+    loss: Literal["auto", "cross_entropy", "squared_error"] = Field("auto", description="auto: the task's.")
+    decorrelation: Decorrelation = Decorrelation()
+    perturbation: Perturbation = Perturbation()
+    update: UpdateChoice = UpdateChoice()
+    batch: Count | None = Field(None, description="Samples per update; empty: the task's.")
+    epochs: Count | None = Field(None, description="Passes through the training set; empty: the task's.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    def identity(self, data_version: str, code_version: str) -> str:
+        """SHA-256 over everything that affects the result, keys sorted.
+
+        Args:
+            data_version: names the data set's content.
+            code_version: names the arithmetic.
+        """
+        content = self.model_dump(mode="json", exclude={"device"})
+        content["device"] = self.device.physics()
+        content["data"] = data_version
+        content["code"] = code_version
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,248 @@
+"""Finding cards, merging them with what they extend, with options and with ``--set``, and checking them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import CardError, choose
+from . import shipped
+from .device import DeviceCard
+from .experiment import Experiment
+from .messages import Block, at, choose_block, inner_blocks, validation_error
+from .yaml_lines import Located, located, parse, read_mapping, shorten, shown, shown_path
+
+Family: TypeAlias = Literal["device", "experiment"]
+Setting: TypeAlias = tuple[list[str], Located]
+Model = TypeVar("Model", bound=BaseModel)
+
+_SHORT = ("task", "rule")
+
+
+def load_device(name_or_path: str | Path, sets: Sequence[str] = ()) -> DeviceCard:
+    """Return a checked device card.
+
+    Args:
+        name_or_path: a shipped device's name, or a path (with a separator or ending in .yaml or .yml).
+        sets: ``key.path=value``, laid over the card.
+
+    Raises:
+        CardError: there is no such card, or it (with what it extends, and ``sets``) is wrong.
+    """
+    card = _read("device", _reference(name_or_path), Path(), ())
+    return _checked(DeviceCard, _lay_over(card, _overlay(map(_setting, sets))))
+
+
+def load_experiment(
+    path: str | Path | None = None,
+    options: Mapping[str, object] | None = None,
+    sets: Sequence[str] = (),
+) -> Experiment:
+    """Return a checked experiment; ``sets`` win over ``options``, and these over the file.
+
+    Args:
+        path: a card's path, or a shipped experiment's name; None: only options and sets.
+        options: dotted key -> value, e.g. ``{"device": "rram", "rule.name": "danp"}``; None is left out.
+        sets: ``key.path=value``.
+
+    Raises:
+        CardError: a card is not there, or the outcome is wrong.
+    """
+    empty = Located({}, "experiment")
+    card = empty if path is None else _read("experiment", _reference(path), Path(), ())
+    given = [_option(key, value) for key, value in (options or {}).items() if value is not None]
+    card = _lay_over(card, _overlay(given, expand=True))
+    return _checked(Experiment, _lay_over(card, _overlay(map(_setting, sets), expand=True)))
+
+
+def _reference(name_or_path: str | Path) -> Located:
+    """A Path is a path even without a separator; a string may be a name."""
+    is_name = isinstance(name_or_path, str)
+    return Located(str(name_or_path) if is_name else os.path.join(os.curdir, name_or_path), "")
+
+
+def _is_path(text: str) -> bool:
+    return Path(text).name != text or text.endswith((".yaml", ".yml"))
+
+
+def _find(family: Family, reference: Located, folder: Path) -> Path:
+    text = reference.value
+    if not isinstance(text, str):
+        raise CardError(at(reference.origin, f"a {family} is a name or a path, got {shown(reference)}"))
+    if text and _is_path(text):
+        return folder / text
+    known = shipped.shipped_devices() if family == "device" else shipped.shipped_experiments()
+    if text not in known:
+        raise CardError(
+            at(reference.origin, f"{choose(family, text, list(known))}; or a path to a .yaml file")
+        )
+    return known[text]
+
+
+def _read(family: Family, reference: Located, folder: Path, trail: tuple[Path, ...]) -> Located:
+    """Read the card that ``reference``, written in ``folder``, names, and merge it with what it extends.
+
+    Args:
+        family: what kind of card it is.
+        reference: a name or path, and where it was written.
+        folder: what a relative path is relative to.
+        trail: the cards that extend this one.
+    """
+    path = _find(family, reference, folder)
+    real = _real(path)
+    if real in trail:
+        circle = " -> ".join(shown_path(step) for step in (*trail[trail.index(real) :], real))
+        raise CardError(at(reference.origin, f"extends: goes in a circle: {circle}"))
+    try:
+        card = read_mapping(path)
+    except CardError as error:
+        raise CardError(at(reference.origin, str(error))) from None
+    card = _named(card, path) if family == "device" else _expanded(card, path.parent)
+    return _inherited(family, card, path.parent, (*trail, real))
+
+
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return path
+
+
+def _inherited(family: Family, card: Located, folder: Path, trail: tuple[Path, ...]) -> Located:
+    entries = dict(card.entries)
+    extends = entries.pop("extends", None)
+    if extends is None or extends.value is None:
+        return replace(card, value=entries)
+    parent = _read(family, extends, folder, trail)
+    return merged(parent, replace(card, value=entries))
+
+
+def _named(card: Located, path: Path) -> Located:
+    """A device card without a name is called after its file."""
+    name = card.entries.get("name")
+    if name is not None and name.value is not None:
+        return card
+    return replace(card, value={**card.entries, "name": Located(path.stem, card.origin)})
+
+
+def _expanded(card: Located, folder: Path) -> Located:
+    """Write out an experiment's short forms: ``task: digits``, ``rule: danp``, ``device: rram``."""
+    entries = dict(card.entries)
+    for key in _SHORT:
+        if key in entries and isinstance(entries[key].value, str):
+            entries[key] = Located({"name": entries[key]}, entries[key].origin)
+    if "device" in entries:
+        entries["device"] = _device(entries["device"], folder)
+    return replace(card, value=entries)
+
+
+def _device(device: Located, folder: Path) -> Located:
+    """A named device, or a mapping that extends one, replaces another device as a whole."""
+    if isinstance(device.value, str):
+        return replace(_read("device", device, folder, ()), whole=True)
+    if "extends" in device.entries:
+        return replace(_inherited("device", device, folder, ()), whole=True)
+    return device
+
+
+def merged(base: Located, top: Located) -> Located:
+    """Lay ``top`` over ``base``: mappings merge, all else replaces, and so does a mapping of another kind."""
+    if not isinstance(base.value, dict) or not isinstance(top.value, dict) or top.whole:
+        return top
+    kinds = [node.entries["kind"].value for node in (base, top) if "kind" in node.entries]
+    if len(kinds) == 2 and kinds[0] != kinds[1]:
+        return top
+    entries = dict(base.value)
+    for key, value in top.value.items():
+        entries[key] = merged(entries[key], value) if key in entries else value
+    return Located(entries, top.origin, base.whole)
+
+
+def _lay_over(card: Located, overlay: Located) -> Located:
+    """Merge options or sets into a card, which stays the origin of the whole."""
+    return replace(merged(card, overlay), origin=card.origin)
+
+
+def _overlay(settings: Iterable[Setting], expand: bool = False) -> Located:
+    """Gather settings into one tree, the short keys first: ``device`` before ``device.read_noise.mean``."""
+    tree = Located({}, "")
+    for keys, node in sorted(settings, key=lambda setting: len(setting[0])):
+        for key in reversed(keys):
+            node = Located({key: node}, node.origin)
+        tree = merged(tree, _expanded(node, Path()) if expand else node)
+    return tree
+
+
+def _option(key: str, value: object) -> Setting:
+    flag = key.removesuffix(".name").replace("_", "-")
+    return key.split("."), located(value, f"option {key}" if "." in flag else f"option --{flag}")
+
+
+def _setting(text: str) -> Setting:
+    origin = shorten(f"--set {text}")
+    key, equals, written = text.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        raise CardError(f"{origin}: write it as key.path=value, e.g. --set epochs=5")
+    value = parse(written, origin, lines=False)
+    if value is None:
+        raise CardError(f"{origin}: no value after '='; null stands for the default")
+    return keys, value
+
+
+def _checked(model: type[Model], tree: Located) -> Model:
+    tree = _without_nulls(tree, (model,))
+    try:
+        return model.model_validate(tree.plain())
+    except ValidationError as error:
+        raise validation_error(error, model, tree) from None
+
+
+def _without_nulls(tree: Located, blocks: Sequence[Block]) -> Located:
+    """Drop known fields that are null, so that they take their default; unknown keys stay, to be refused."""
+    if isinstance(tree.value, list):
+        return replace(tree, value=[_without_nulls(item, blocks) for item in tree.value])
+    blocks = choose_block(blocks, tree)
+    return replace(tree, value=_kept(tree.value, blocks)) if isinstance(tree.value, dict) else tree
+
+
+def _kept(entries: dict[str, Located], blocks: Sequence[Block]) -> dict[str, Located]:
+    known = {key for block in blocks for key in block.model_fields}
+    return {
+        key: _without_nulls(value, inner_blocks(blocks, key))
+        for key, value in entries.items()
+        if value.value is not None or key not in known
+    }
+
+
+def device_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a device card's file, for editors."""
+    return _file_schema(DeviceCard.model_json_schema(), "noisyhw device card")
+
+
+def experiment_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an experiment card's file, for editors."""
+    schema = _file_schema(Experiment.model_json_schema(), "noisyhw experiment card")
+    _inheriting(schema["$defs"]["DeviceCard"])
+    for key in ("device", *_SHORT):
+        schema["properties"][key] = {"anyOf": [{"type": "string"}, schema["properties"][key]]}
+    return schema
+
+
+def _file_schema(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    _inheriting(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+
+
+def _inheriting(schema: dict[str, Any]) -> None:
+    """Allow ``extends``; what a card does not say itself may come from there, or from its file's name."""
+    schema["properties"] = {
+        "extends": {"type": "string", "description": "Name or path of the card that this one builds on."},
+        **schema["properties"],
+    }
+    schema.pop("required", None)

@@ -1,0 +1,1 @@
+"""Chips: tiles in layers, and the digital parts between them."""

@@ -1,0 +1,102 @@
+"""A chip: layers in a row. It can be observed; what it holds cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..observation import Injection, Observation
+from ..rules.base import Knows, Rule
+from ..streams import stream
+from .layer import Layer
+from .losses import Loss
+from .twin import gradients
+
+
+class Chip:
+    """A fully connected network on tiles.
+
+    Args:
+        layers: from input to output.
+        loss: per-sample loss of outputs and targets.
+        seed: the run's seed (for the learner's own perturbations).
+    """
+
+    def __init__(self, layers: list[Layer], loss: Loss, seed: int, device: torch.device) -> None:
+        self.layers = layers
+        self.loss = loss
+        self.generator = stream(seed, "perturbation", device=device)
+
+    def predict(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples outputs"]:
+        """One pass, as noisy as the device is."""
+        values = x[None]
+        for layer in self.layers:
+            values = layer.activate(layer.read(layer.prepare(values)))
+        return values[0]
+
+    def observe(
+        self,
+        x: Float[Tensor, "samples inputs"],
+        target: Tensor,
+        rule: Rule,
+        std: float = 0.0,
+        passes: int = 1,
+    ) -> Observation:
+        """Show the chip a batch, once as the baseline and then as often as the rule wants.
+
+        Every pass carries the device's own noise. On top of it, noisy passes get a Gaussian perturbation of their
+        pre-activations where the rule's probes say so; only a rule that declares it learns what that was.
+
+        Args:
+            x: the batch.
+            target: classes [samples] or values [samples, outputs].
+            rule: says which layers are perturbed in which pass, and what it must know.
+            std: of the injected perturbation; 0 for none.
+            passes: how often the rule's probes are repeated.
+        """
+        probes = rule.probes(len(self.layers)) * passes
+        injected: list[Tensor] = []
+        pre_activations, inputs = [], []
+        values = x[None]
+        for index, layer in enumerate(self.layers):
+            prepared = layer.prepare(values)
+            inputs.append(prepared[0])
+            a = layer.read(prepared, 1 + len(probes) if index == 0 else None)
+            if std > 0 and probes:
+                injected.append(self._inject_(a, [probe[index] for probe in probes], std))
+            pre_activations.append(a)
+            values = layer.activate(a)
+        known = rule.knows is Knows.INJECTED and std > 0
+        return Observation(
+            pre_activations=tuple(pre_activations),
+            losses=self.loss(values, target),
+            inputs=tuple(inputs),
+            injected=Injection(std, tuple(injected), _probed(probes)) if known else None,
+            gradient=gradients(self.layers, self.loss, x, target) if rule.knows is Knows.GRADIENT else None,
+        )
+
+    def _inject_(self, a: Tensor, probed: list[bool], std: float) -> Tensor:
+        passes = [p for p, perturbed in enumerate(probed) if perturbed]
+        noise = torch.empty((len(passes), *a.shape[1:]), device=a.device)
+        noise.normal_(0.0, std, generator=self.generator)
+        for place, p in enumerate(passes):
+            a[1 + p].add_(noise[place])
+        return noise
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        return {"layers": [layer.state() for layer in self.layers], "generator": self.generator.get_state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        for layer, saved in zip(self.layers, state["layers"], strict=True):
+            layer.load(saved)
+        self.generator.set_state(state["generator"].cpu())
+
+
+def _probed(probes: tuple[tuple[bool, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Per layer, the passes that perturb it."""
+    return tuple(tuple(p for p, on in enumerate(column) if on) for column in zip(*probes, strict=True))

@@ -1,0 +1,38 @@
+"""Decorrelation of a layer's input by a trainable digital matrix R."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def decorrelate(
+    x: Float[Tensor, "passes samples inputs"], r: Float[Tensor, "inputs inputs"]
+) -> Float[Tensor, "passes samples inputs"]:
+    """x* = R x for every sample."""
+    return torch.matmul(x, r.t())
+
+
+def learn_decorrelation_(
+    r: Float[Tensor, "inputs inputs"], x: Float[Tensor, "samples inputs"], rate: float
+) -> None:
+    """R <- R - rate (C - diag C) R with C = mean_b x*_b x*_b^T, in place (paper, Section 2.2).
+
+    diag(C) R only scales rows. C R is taken as X^T (X R) / B, which costs 2 B n^2 multiply-adds, or as (X^T X / B) R,
+    which costs B n^2 + n^3, whichever is less.
+
+    Args:
+        r: the decorrelation matrix.
+        x: decorrelated inputs, x* = R x.
+        rate: the paper's alpha.
+    """
+    samples, inputs = x.shape
+    variance = x.square().mean(0)
+    if samples <= inputs:
+        product = torch.mm(x, r)
+        r.mul_((1 + rate * variance)[:, None]).addmm_(x.t(), product, alpha=-rate / samples)
+    else:
+        covariance = torch.mm(x.t(), x).div_(samples)
+        covariance.diagonal().zero_()
+        r.addmm_(covariance, r.clone(), alpha=-rate)

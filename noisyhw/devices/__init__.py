@@ -1,0 +1,1 @@
+"""Device physics: noise on reads, and what writing does to cells."""

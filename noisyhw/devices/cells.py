@@ -1,0 +1,146 @@
+"""Cells: the weights of one tile and what writing does to them. One write physics a class."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cards.device import DeviceCard, ProgrammedUpdate, ProgrammingNoise, Weights
+from ..streams import stream
+
+
+class Bounds:
+    """Each cell's lowest and highest weight; a spread is drawn once per cell."""
+
+    def __init__(self, card: Weights, shape: tuple[int, int], generator: torch.Generator) -> None:
+        self.low = self._spread(
+            card.min, card.spread if card.spread_min is None else card.spread_min, shape, generator
+        )
+        self.high = self._spread(card.max, card.spread, shape, generator)
+
+    @staticmethod
+    def _spread(
+        bound: float | None, spread: float, shape: tuple[int, int], generator: torch.Generator
+    ) -> Tensor | None:
+        if bound is None:
+            return None
+        if spread == 0:
+            return torch.tensor(bound, device=generator.device)
+        deviation = torch.randn(shape, generator=generator, device=generator.device)
+        return deviation.mul_(spread).add_(1).clamp_(min=0).mul_(bound)
+
+    def clip_(self, weight: Tensor) -> Tensor:
+        """Keep ``weight`` within each cell's bounds, in place."""
+        return weight if self.low is None else weight.clamp_(self.low, self.high)
+
+
+class Cells(abc.ABC):
+    """The cells of one tile.
+
+    ``weight`` is what a read multiplies with. Only this class and its children change it.
+    """
+
+    weight: Float[Tensor, "outputs inputs"]
+    step: float | None
+    """The smallest change that a write can or should make, in weight units; None: any."""
+
+    def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
+        shape = (weight.shape[0], weight.shape[1])
+        self.device_draws = stream(seed, name, "device", device=weight.device)
+        self.generator = stream(seed, name, "write", device=weight.device)
+        self.bounds = Bounds(card.weights, shape, self.device_draws)
+
+    @abc.abstractmethod
+    def write(self, change: Float[Tensor, "outputs inputs"]) -> None:
+        """Ask every cell for a change of its weight; the cell's physics decides what comes of it."""
+
+    @abc.abstractmethod
+    def pulse(self, counts: Float[Tensor, "outputs inputs"]) -> None:
+        """Send whole steps to the cells, ``counts`` of them, up where positive and down where negative."""
+
+    def outer(
+        self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
+    ) -> None:
+        """Move the weights by -rate sum_b d_b x_b^T, as the device does it."""
+        self.write(torch.mm(d.t(), x).mul_(-rate))
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep (what was drawn once per device is drawn again from the seed)."""
+        return {"weight": self.weight, "generator": self.generator.get_state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        self.weight.copy_(state["weight"])
+        self.generator.set_state(state["generator"].cpu())
+
+
+class ExactCells(Cells):
+    """A write does exactly what it is asked to, up to the bounds."""
+
+    def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
+        super().__init__(card, weight, seed, name)
+        self.step = None
+        self.weight = self.bounds.clip_(weight.clone())
+
+    def write(self, change: Tensor) -> None:
+        """Add the change."""
+        self.bounds.clip_(self.weight.add_(change))
+
+    def pulse(self, counts: Tensor) -> None:
+        """Not called: exact cells have no step."""
+        raise NotImplementedError("exact cells have no step")
+
+
+class ProgrammedCells(Cells):
+    """A write programs a cell to a target; the error is drawn once per programming event and stays until the next.
+
+    With ``reference: target`` the controller keeps the targets, so errors do not add up; with ``reference: cell`` a
+    change starts from the cell's present weight, so n writes leave an error of std sqrt(n).
+    """
+
+    def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
+        super().__init__(card, weight, seed, name)
+        assert isinstance(card.update, ProgrammedUpdate)
+        self.update = card.update
+        self.full_scale = card.weights.max or 1.0
+        self.step = card.update.resolution
+        self.target = self.bounds.clip_(weight.clone())
+        self.weight = self.target.clone()
+        self._program(torch.ones_like(self.target, dtype=torch.bool))
+
+    def write(self, change: Tensor) -> None:
+        """Program those cells whose change is not zero."""
+        base = self.target if self.update.reference == "target" else self.weight
+        self.target = self.bounds.clip_(base + change)
+        self._program(change != 0)
+
+    def pulse(self, counts: Tensor) -> None:
+        """Program changes of whole resolutions."""
+        self.write(counts * self.update.resolution)
+
+    def _program(self, cells: Tensor) -> None:
+        noise = torch.randn(self.target.shape, generator=self.generator, device=self.target.device)
+        noise.mul_(programming_std(self.update.noise, self.target.abs() / self.full_scale))
+        written = self.bounds.clip_(noise.add_(self.target))
+        self.weight = torch.where(cells, written, self.weight)
+
+    def state(self) -> dict[str, Any]:
+        """Return weights, targets and the generator."""
+        return super().state() | {"target": self.target}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        super().load(state)
+        self.target.copy_(state["target"])
+
+
+def programming_std(noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Std of a programmed weight at |target| / max = ``ratio``, never below zero.
+
+    The quadratic form is that of Joshi et al., Nat. Commun. 11, 2473 (2020), and Nandakumar et al., ICECS (2019).
+    """
+    return (noise.constant + noise.linear * ratio + noise.quadratic * ratio.square()).clamp_(min=0)

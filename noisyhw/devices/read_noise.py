@@ -1,0 +1,109 @@
+"""Read noise: what a read-out carries besides the product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+from ..cards.device import ReadNoise, TelegraphNoise
+from ..streams import stream
+
+
+class ReadNoiseSource:
+    """All read noise of one tile.
+
+    White and per-cell noise are drawn afresh at each read. A telegraph state is drawn once per output node and flips
+    from read to read. The mean is constant.
+    """
+
+    def __init__(self, card: ReadNoise, outputs: int, seed: int, name: str, device: torch.device) -> None:
+        self.card = card
+        self.generator = stream(seed, name, "read", device=device)
+        self.telegraph = Telegraph(card.telegraph, outputs, self.generator) if card.telegraph else None
+
+    def add_(
+        self, reads: Float[Tensor, "reads samples outputs"], inputs: Float[Tensor, "#reads samples inputs"]
+    ) -> None:
+        """Add one draw of every source to ``reads``, in place.
+
+        Args:
+            reads: noise-free products, in the order in which they are read: all samples of the first read, then
+                those of the second.
+            inputs: what the array sees at each read (after the DAC).
+        """
+        std = gaussian_std(self.card, inputs)
+        if std is not None:
+            noise = torch.empty_like(reads).normal_(generator=self.generator)
+            reads.addcmul_(noise, std)
+        if self.telegraph is not None:
+            self.telegraph.add_(reads)
+        if self.card.mean:
+            reads.add_(self.card.mean)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
+        telegraph = self.telegraph.sign if self.telegraph else None
+        return {"generator": self.generator.get_state(), "telegraph": telegraph}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        self.generator.set_state(state["generator"].cpu())
+        if self.telegraph is not None:
+            self.telegraph.sign.copy_(state["telegraph"])
+
+
+def gaussian_std(card: ReadNoise, inputs: Float[Tensor, "reads samples inputs"]) -> Tensor | None:
+    """Std of the Gaussian part of a read-out, per sample, or None if there is none.
+
+    White noise of std s (times max|x| or |x|_2 if so declared) and independent noise of std c on every cell's
+    weight add up to a variance of s^2 + c^2 |x|_2^2 at each output, because sum_j e_j x_j with e_j ~ N(0, c^2) is
+    N(0, c^2 |x|_2^2).
+
+    Args:
+        card: the card's read noise.
+        inputs: what the array sees at each read.
+    """
+    variance: Tensor | float = 0.0
+    if card.per_cell is not None and card.per_cell.std > 0:
+        variance = card.per_cell.std**2 * _square_norm(inputs)
+    if card.white is not None and card.white.std > 0:
+        factor: Tensor | float = 1.0
+        if card.white.relative_to == "input_norm":
+            factor = _square_norm(inputs)
+        elif card.white.relative_to == "input_max":
+            factor = inputs.abs().amax(dim=-1, keepdim=True).square()
+        variance = variance + card.white.std**2 * factor
+    if isinstance(variance, Tensor):
+        return variance.sqrt()
+    return inputs.new_tensor(variance).sqrt() if variance > 0 else None
+
+
+def _square_norm(inputs: Tensor) -> Tensor:
+    return inputs.square().sum(-1, keepdim=True)
+
+
+class Telegraph:
+    """A two-state offset per output node that flips with a given chance before each read.
+
+    The sign after t reads is s_0 (-1)^(number of flips), so two reads k apart correlate as (1 - 2 p)^k
+    (Machlup, J. Appl. Phys. 25, 341 (1954), in discrete time).
+    """
+
+    sign: Int8[Tensor, " outputs"]
+
+    def __init__(self, card: TelegraphNoise, outputs: int, generator: torch.Generator) -> None:
+        self.card = card
+        self.generator = generator
+        start = torch.rand(outputs, generator=generator, device=generator.device) < 0.5
+        self.sign = 1 - 2 * start.to(torch.int8)
+
+    def add_(self, reads: Float[Tensor, "reads samples outputs"]) -> None:
+        """Add each node's offset to its reads, one after another, in place."""
+        flips = torch.empty_like(reads).uniform_(generator=self.generator) < self.card.flip_probability
+        parity = flips.flatten(0, 1).cumsum(0, dtype=torch.int32).bitwise_and_(1)
+        signs = (1 - 2 * parity).to(torch.int8) * self.sign
+        self.sign = signs[-1].clone()
+        reads.add_(signs.view_as(reads), alpha=self.card.amplitude)

@@ -1,0 +1,93 @@
+"""What every task offers: its data, its sizes, and settings for what an experiment leaves empty."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from ..cards.experiment import TaskCard
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's training and test samples.
+
+    Args:
+        train_x, test_x: inputs.
+        train_y, test_y: class numbers (classification) or targets (regression).
+        version: names the content: 16 hex digits of a SHA-256.
+        notes: what a person who reads the results must be told.
+        loss_scale: a squared-error loss times this is in the data's original units.
+    """
+
+    train_x: Float32[Tensor, "train features"]
+    train_y: Int64[Tensor, "train"] | Float32[Tensor, "train outputs"]
+    test_x: Float32[Tensor, "test features"]
+    test_y: Int64[Tensor, "test"] | Float32[Tensor, "test outputs"]
+    version: str
+    notes: tuple[str, ...] = ()
+    loss_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A task's own settings, used where an experiment leaves the field empty.
+
+    Args:
+        hidden: hidden layer widths.
+        batch: samples per update.
+        epochs: passes through the training set.
+        decorrelation_rate: learning rate of R.
+        learning_rate: by update path (on_tile, mixed_precision, sgd, adam).
+    """
+
+    hidden: tuple[int, ...]
+    batch: int
+    epochs: int
+    decorrelation_rate: float
+    learning_rate: Mapping[str, float]
+
+
+class Task(abc.ABC):
+    """A data set with what it says about itself; ``kind`` decides the default loss and the metric."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    kind: ClassVar[Literal["classification", "regression"]]
+    inputs: ClassVar[int]
+    outputs: ClassVar[int]
+    recipe: ClassVar[Recipe]
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Fields of :class:`TaskCard` that mean something to this task."""
+
+    @abc.abstractmethod
+    def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:
+        """Load the data, downloading it only where ``data_dir`` is None and no copy is found.
+
+        Args:
+            card: the task's options.
+            data_dir: the only folder to look in; None: ``$NOISYHW_DATA``, then the user's cache.
+
+        Raises:
+            DataError: the data is missing, truncated or altered, or cannot be downloaded.
+        """
+
+    @abc.abstractmethod
+    def found(self, data_dir: Path | None) -> Path | str | None:
+        """Where the data lies, without loading it; None: nowhere yet; ``built in``: needs no file."""
+
+
+def fingerprint(parts: Iterable[bytes]) -> str:
+    """16 hex digits of the SHA-256 over all parts and their lengths."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Tiles: crossbars behind one interface."""

@@ -1,0 +1,59 @@
+"""The seam between a chip and its crossbars: what a tile of any backend can do."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Tile(abc.ABC):
+    """One crossbar: reads are noisy products, writes go through the device's own physics.
+
+    Beyond reading (:meth:`forward`) and the device's own outer-product update (:meth:`update`), digital update paths
+    need :meth:`write` (ask for a change) and :meth:`pulse` (send whole steps).
+    """
+
+    outputs: int
+    inputs: int
+    step: float | None
+    """The smallest change worth sending, in weight units; None: any change can be written."""
+
+    @abc.abstractmethod
+    def forward(
+        self, x: Float[Tensor, "passes samples inputs"], reads: int | None = None
+    ) -> Float[Tensor, "reads samples outputs"]:
+        """Read the tile: W x with the device's converters and noise.
+
+        Args:
+            x: inputs; every pass is read once, in order.
+            reads: read one and the same pass (then ``passes`` is 1) this many times; each read has its own noise.
+        """
+
+    @abc.abstractmethod
+    def update(
+        self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
+    ) -> None:
+        """Move the weights by -rate mean_b d_b x_b^T, by the device's own means."""
+
+    @abc.abstractmethod
+    def write(self, change: Float[Tensor, "outputs inputs"]) -> None:
+        """Ask for a change of every weight."""
+
+    @abc.abstractmethod
+    def pulse(self, counts: Float[Tensor, "outputs inputs"]) -> None:
+        """Send whole steps: ``counts`` of them, up where positive, down where negative. Needs a ``step``."""
+
+    @abc.abstractmethod
+    def twin(self) -> Float[Tensor, "outputs inputs"]:
+        """A copy of what the cells hold: for a named oracle's digital twin, tests and reports; never for a learner."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint must keep, as tensors and plain values."""
+
+    @abc.abstractmethod
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""

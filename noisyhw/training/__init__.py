@@ -1,0 +1,1 @@
+"""Training runs: resolving an experiment, the loop, the run folder."""

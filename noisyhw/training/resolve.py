@@ -1,0 +1,86 @@
+"""Filling in what an experiment leaves open, and refusing what contradicts itself."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ..cards.experiment import Experiment, TaskCard
+from ..devices.device import Device
+from ..errors import UsageError
+from ..rules import Knows, Rule, get_rule
+from ..tasks import Task, get_task
+
+T = TypeVar("T")
+
+
+def resolve(experiment: Experiment) -> Experiment:
+    """Return the experiment with every empty field filled from its task's recipe.
+
+    Raises:
+        UsageError: the rule asks for more than the device grants, or a setting would change nothing.
+    """
+    task, device = get_task(experiment.task.name), Device(experiment.device)
+    rule, decorrelated = get_rule(experiment.rule.name)
+    _check_rule(experiment, rule, device)
+    _check_task(experiment.task, task)
+    path = experiment.update.path
+    if path == "auto":
+        path = "mixed_precision" if device.written_in_steps else "adam"
+    recipe = task.recipe
+    rate = experiment.decorrelation.rate
+    loss = experiment.loss
+    if loss == "auto":
+        loss = "cross_entropy" if task.kind == "classification" else "squared_error"
+    if loss == "cross_entropy" and task.kind == "regression":
+        raise UsageError(
+            f"loss: 'cross_entropy' needs classes, and {task.name} is a regression; use squared_error"
+        )
+    filled = {
+        "network": {"hidden": _or(experiment.network.hidden, recipe.hidden)},
+        "loss": loss,
+        "decorrelation": {"rate": _or(rate, recipe.decorrelation_rate) if decorrelated else None},
+        "update": {
+            "path": path,
+            "learning_rate": _or(experiment.update.learning_rate, recipe.learning_rate[path]),
+        },
+        "batch": _or(experiment.batch, recipe.batch),
+        "epochs": _or(experiment.epochs, recipe.epochs),
+    }
+    content = experiment.model_dump()
+    for key, value in filled.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    return Experiment.model_validate(content)
+
+
+def _or(given: T | None, default: T) -> T:
+    return default if given is None else given
+
+
+def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
+    name = experiment.rule.name
+    if rule.knows is Knows.GRADIENT:
+        _check_gradient_rule(experiment, device)
+    elif experiment.rule.oracle:
+        raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
+    if rule.knows is Knows.INJECTED and experiment.perturbation.std == 0:
+        raise UsageError(
+            f"perturbation.std: {name} learns from its own perturbation; give a std above 0, or auto"
+        )
+
+
+def _check_gradient_rule(experiment: Experiment, device: Device) -> None:
+    name = experiment.rule.name
+    if not (device.ideal or experiment.rule.oracle):
+        raise UsageError(
+            f"rule: {name} needs the gradient, and device '{experiment.device.name}' does not grant it. Use device "
+            "'ideal', or ask a noise-free digital twin by name: --set rule.oracle=true"
+        )
+    if experiment.perturbation.passes != 1:
+        raise UsageError(f"perturbation.passes: {name} has no noisy pass; leave it at 1")
+
+
+def _check_task(card: TaskCard, task: Task) -> None:
+    plain = TaskCard(name=card.name)
+    for option in ("split", "scaling"):
+        if getattr(card, option) != getattr(plain, option) and option not in task.options:
+            raise UsageError(f"task.{option}: task '{task.name}' has no such option; leave it out")

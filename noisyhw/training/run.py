@@ -1,0 +1,315 @@
+"""Running an experiment in a folder: start, stop, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+
+from ..cards import load_experiment
+from ..cards.experiment import Experiment
+from ..errors import NoisyhwError, RunError, UsageError
+from ..tasks import Data, get_task
+from .curve import draw_curve
+from .environment import environment
+from .folder import COLUMNS, RunFolder
+from .resolve import resolve
+from .trainer import Diverged, Row, Trainer
+
+ARITHMETIC = "1"
+"""Raised whenever a change of the code changes a run's numbers; part of every run's identity."""
+CHECKPOINT_SECONDS = 15.0
+CREATED = "created"
+"""A folder's status until all its first files are there."""
+
+
+class Interrupted(NoisyhwError):
+    """The run was asked to stop, and was saved."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, to be looked at.
+
+    Attributes:
+        path: the folder.
+        status: created, running, stopped, done or diverged.
+        reason: why it stopped or diverged.
+        identity: SHA-256 over everything that affects the result.
+    """
+
+    path: Path
+    status: str
+    reason: str | None
+    identity: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Look at a run folder.
+
+        Raises:
+            RunError: there is no run.
+        """
+        record = RunFolder(Path(path)).read_record()
+        return cls(Path(path), record["status"], record.get("reason"), record["identity"])
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row an epoch: epoch, step, train and test loss and accuracy, seconds."""
+        return pd.DataFrame([row.__dict__ for row in RunFolder(self.path).rows()], columns=COLUMNS)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        return RunFolder(self.path).read_record()
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Is told how a run goes; the command line draws a progress bar from it."""
+
+    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+        """Training starts or goes on."""
+
+    def stepped(self, trainer: Trainer, row: Row | None) -> None:
+        """A batch is done, and with it perhaps an epoch."""
+
+
+class Silent:
+    """Watches and says nothing."""
+
+    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+        """Say nothing."""
+
+    def stepped(self, trainer: Trainer, row: Row | None) -> None:
+        """Say nothing."""
+
+
+def train(
+    experiment: str | Path | Experiment | None = None,
+    *,
+    device: str | Path | None = None,
+    rule: str | None = None,
+    task: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    sets: Sequence[str] = (),
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    fresh: bool = False,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Train a network on a device and return its run.
+
+    Args:
+        experiment: an experiment card (path or shipped name), or a checked one, which takes no changes (device,
+            rule, task, epochs, seed, sets); None: digits on rram with danp.
+        device: name or file of a device card.
+        rule: bp, np, anp, inp, or one of these with a leading d for decorrelation.
+        task: digits, cifar10 or sarcos.
+        epochs: passes through the training set.
+        seed: of everything that is drawn.
+        sets: changes of any field, e.g. ``["update.path=on_tile"]``.
+        out: the run folder; None: a name under ``runs/`` that tells task, device, rule, seed and identity.
+        data_dir: where the data is.
+        fresh: forget what the folder holds of this run.
+        watcher: is told of every step.
+
+    Returns:
+        The run. If the folder already holds it finished, it is returned as it is; if unfinished, it goes on.
+
+    Raises:
+        NoisyhwError: with a message for people. A run that diverges raises nothing: see ``Run.status``.
+    """
+    if experiment is None and device is None:
+        device = "rram"
+    options = {"device": device, "rule.name": rule, "task.name": task, "epochs": epochs, "seed": seed}
+    resolved = resolve(_experiment(experiment, options, sets))
+    data = get_task(resolved.task.name).load(resolved.task, None if data_dir is None else Path(data_dir))
+    identity = resolved.identity(data.version, ARITHMETIC)
+    folder = RunFolder(Path(out) if out is not None else default_folder(resolved, identity))
+    with folder.locked():
+        if folder.exists and not fresh:
+            _check_same(folder, identity)
+            status = folder.read_record()["status"]
+            if status in ("done", "diverged"):
+                return Run.open(folder.path)
+            if status != CREATED:
+                return _go_on(folder, resolved, data, identity, watcher or Silent())
+        trainer = Trainer(resolved, data)
+        record = {
+            "identity": identity,
+            "status": CREATED,
+            "reason": None,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data_version": data.version,
+            "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
+            "notes": list(data.notes),
+            "perturbation_std": trainer.perturbation_std,
+        }
+        folder.create(resolved, record, environment())
+        return _train(folder, trainer, record, watcher or Silent())
+
+
+def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watcher | None = None) -> Run:
+    """Go on with an unfinished run; it ends bit for bit where an undisturbed one ends.
+
+    Args:
+        path: the run folder.
+        data_dir: where the data is, if it moved.
+        watcher: is told of every step.
+
+    Raises:
+        NoisyhwError: there is no run, or its config, data or checkpoint are not those it was started with.
+    """
+    folder = RunFolder(Path(path))
+    record = folder.read_record()
+    if record["status"] == CREATED:
+        raise RunError(f"{path}: this run was cut off before its first step; start it again, with --fresh")
+    experiment = load_experiment(folder.config)
+    where = data_dir if data_dir is not None else record.get("data_dir")
+    data = get_task(experiment.task.name).load(experiment.task, None if where is None else Path(where))
+    identity = experiment.identity(data.version, ARITHMETIC)
+    with folder.locked():
+        _check_same(folder, identity)
+        if record["status"] == "done":
+            return Run.open(path)
+        if record["status"] == "diverged":
+            raise RunError(f"{path}: this run diverged ({record['reason']}); there is nothing to go on with")
+        return _go_on(folder, experiment, data, identity, watcher or Silent())
+
+
+def _experiment(
+    given: str | Path | Experiment | None, options: Mapping[str, object], sets: Sequence[str]
+) -> Experiment:
+    if not isinstance(given, Experiment):
+        texts = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+        return load_experiment(given, texts, sets)
+    if sets or any(value is not None for value in options.values()):
+        raise UsageError("train: a checked Experiment takes no changes; give a card's path or name with them")
+    return given
+
+
+def default_folder(experiment: Experiment, identity: str) -> Path:
+    """runs/TASK-DEVICE-RULE-seedN-IDENTITY."""
+    parts = (
+        experiment.task.name,
+        experiment.device.name,
+        experiment.rule.name,
+        f"seed{experiment.seed}",
+        identity[:8],
+    )
+    return Path("runs") / "-".join(parts)
+
+
+def _check_same(folder: RunFolder, identity: str) -> None:
+    known = folder.read_record()["identity"]
+    if known != identity:
+        raise RunError(
+            f"{folder.path}: holds a run of another config, data or version (identity {known[:8]}, asked for "
+            f"{identity[:8]}); choose another --out, or replace it with --fresh"
+        )
+
+
+def _go_on(folder: RunFolder, experiment: Experiment, data: Data, identity: str, watcher: Watcher) -> Run:
+    trainer = Trainer(experiment, data)
+    folder.mend()
+    if folder.checkpoint.is_file():
+        _take_up(trainer, folder, identity)
+    return _train(folder, trainer, folder.read_record() | {"status": "running", "reason": None}, watcher)
+
+
+def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
+    state = folder.load(identity)
+    try:
+        trainer.load(state)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{folder.checkpoint}: does not fit this run ({type(error).__name__}); start again with --fresh"
+        ) from None
+    known = [row.epoch for row in folder.rows()]
+    if known[: trainer.epoch] != list(range(1, trainer.epoch + 1)):
+        raise RunError(
+            f"{folder.metrics}: lacks some of the {trainer.epoch} epochs that the checkpoint has behind it; "
+            "start again with --fresh"
+        )
+
+
+def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher: Watcher) -> Run:
+    """Train to the end; whatever stops it, the folder says so and can be resumed."""
+    identity = record["identity"]
+    folder.write_record(record)
+    watcher.started(trainer.experiment, folder.path, trainer.data, trainer)
+    with _asked_to_stop() as stop:
+        try:
+            _epochs(folder, trainer, identity, watcher, stop)
+        except Diverged as diverged:
+            where = f"epoch {trainer.epoch + 1}, step {trainer.step_count}"
+            return _close(folder, record, trainer, "diverged", f"{diverged} in {where}")
+    if trainer.finished:
+        return _close(folder, record, trainer, "done", None)
+    where = f"epoch {trainer.epoch + 1}, batch {trainer.batch_index + 1}"
+    _close(folder, record, trainer, "stopped", f"stopped before {where}")
+    raise Interrupted(
+        f"stopped and saved; go on with: noisyhw train --resume {shlex.quote(str(folder.path))}"
+    )
+
+
+def _epochs(
+    folder: RunFolder, trainer: Trainer, identity: str, watcher: Watcher, stop: threading.Event
+) -> None:
+    saved = time.monotonic()
+    while not trainer.finished and not stop.is_set():
+        row = trainer.step()
+        if row is not None:
+            folder.append(row)
+        watcher.stepped(trainer, row)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            folder.save(identity, trainer.state())
+            saved = time.monotonic()
+    folder.save(identity, trainer.state())
+
+
+def _close(
+    folder: RunFolder, record: dict[str, Any], trainer: Trainer, status: str, reason: str | None
+) -> Run:
+    rows = folder.rows()
+    if rows:
+        experiment = trainer.experiment
+        title = f"{experiment.rule.name} on {experiment.device.name}, {experiment.task.name}, seed {experiment.seed}"
+        draw_curve(rows, title, folder.curve)
+    folder.write_record(record | {"status": status, "reason": reason})
+    return Run.open(folder.path)
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a wish that is granted after the batch; a second one acts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,245 @@
+"""The training loop: one step, one epoch, one evaluation. It knows nothing of files."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cards.experiment import Experiment
+from ..chip.build import build_chip
+from ..chip.chip import Chip
+from ..chip.decorrelation import learn_decorrelation_
+from ..chip.losses import LOSSES
+from ..devices.device import Device
+from ..rules import get_rule
+from ..streams import stream
+from ..tasks import Data
+from ..updates import PATHS
+from .perturbation import choose_std
+
+EVALUATION_BATCH = 1000
+
+
+class Diverged(Exception):
+    """A loss or an update is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished epoch; losses in the task's own units, accuracies None for a regression."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float | None
+    test_loss: float
+    test_accuracy: float | None
+    seconds: float
+
+
+@dataclass
+class Tally:
+    """Sums over the samples of an epoch so far."""
+
+    samples: int = 0
+    loss: float = 0.0
+    hits: int = 0
+
+    def add(
+        self, losses: Float[Tensor, " samples"], outputs: Float[Tensor, "samples outputs"], target: Tensor
+    ) -> None:
+        """Count one batch."""
+        self.samples += len(losses)
+        self.loss += losses.sum().item()
+        if not target.is_floating_point():
+            self.hits += int((outputs.argmax(-1) == target).sum())
+
+
+class Trainer:
+    """Trains one chip on one data set.
+
+    ``epoch`` and ``batch_index`` say where it is: epochs finished, and batches finished of the present one.
+
+    Args:
+        experiment: resolved (see :func:`noisyhw.training.resolve.resolve`).
+        data: the task's data.
+    """
+
+    def __init__(self, experiment: Experiment, data: Data, accelerator: torch.device | str = "cpu") -> None:
+        self.experiment = experiment
+        self.data = data
+        self._order, self._order_epoch = torch.empty(0, dtype=torch.int64), -1
+        self.rule, self.decorrelated = get_rule(experiment.rule.name)
+        self.chip = _build(experiment, data, self.decorrelated, accelerator)
+        choice = experiment.update
+        assert choice.learning_rate is not None
+        make = PATHS[choice.path]
+        self.paths = [make(layer.tile, choice.learning_rate, choice) for layer in self.chip.layers]
+        self.biases = _bias_optimizer(self.chip, experiment)
+        self.perturbation_std = choose_std(
+            experiment.perturbation.std, self.rule, self.chip, *self._batch(0, 0)
+        )
+        self.epoch = self.batch_index = self.step_count = 0
+        self.tally = Tally()
+        self.seconds = 0.0
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch."""
+        return math.ceil(len(self.data.train_x) / self._batch_size)
+
+    @property
+    def _batch_size(self) -> int:
+        assert self.experiment.batch is not None
+        return min(self.experiment.batch, len(self.data.train_x))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        assert self.experiment.epochs is not None
+        return self.epoch >= self.experiment.epochs
+
+    def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
+        if self._order_epoch != epoch:
+            generator = stream(self.experiment.seed, "order", epoch)
+            self._order, self._order_epoch = (
+                torch.randperm(len(self.data.train_x), generator=generator),
+                epoch,
+            )
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return self.data.train_x[rows], self.data.train_y[rows]
+
+    def step(self) -> Row | None:
+        """Train on the next batch; return the epoch's row if that finished it.
+
+        Raises:
+            Diverged: the loss or an update is not finite.
+        """
+        started = time.perf_counter()
+        x, target = self._batch(self.epoch, self.batch_index)
+        self.step_count += 1
+        self.learn(x, target)
+        self.batch_index += 1
+        row = None
+        if self.batch_index == self.batches:
+            row = self._finish_epoch(started)
+        else:
+            self.seconds += time.perf_counter() - started
+        return row
+
+    def learn(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
+        """Observe one batch and update the chip from it."""
+        seen = self.chip.observe(
+            x, target, self.rule, self.perturbation_std, self.experiment.perturbation.passes
+        )
+        self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
+        signals = self.rule.signals(seen)
+        check_finite("training loss", seen.losses[0])
+        rate = self.experiment.decorrelation.rate
+        for layer, path, values, signal in zip(
+            self.chip.layers, self.paths, seen.inputs, signals, strict=True
+        ):
+            check_finite("update", signal)
+            path.apply(values, signal)
+            if layer.bias is not None:
+                layer.bias.grad = signal.mean(0)
+            if layer.r is not None and rate:
+                learn_decorrelation_(layer.r, values, rate)
+        if self.biases is not None:
+            self.biases.step()
+
+    def _finish_epoch(self, started: float) -> Row:
+        test = self.evaluate(self.data.test_x, self.data.test_y)
+        train, classes = self.tally, not self.data.train_y.is_floating_point()
+        row = Row(
+            epoch=self.epoch + 1,
+            step=self.step_count,
+            train_loss=train.loss / train.samples * self.data.loss_scale,
+            train_accuracy=train.hits / train.samples if classes else None,
+            test_loss=test.loss / test.samples * self.data.loss_scale,
+            test_accuracy=test.hits / test.samples if classes else None,
+            seconds=self.seconds + time.perf_counter() - started,
+        )
+        self.epoch, self.batch_index = self.epoch + 1, 0
+        self.tally, self.seconds = Tally(), 0.0
+        return row
+
+    def evaluate(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> Tally:
+        """Loss and hits of one pass, as noisy as the device is."""
+        tally = Tally()
+        for part, wanted in zip(
+            torch.split(x, EVALUATION_BATCH), torch.split(target, EVALUATION_BATCH), strict=True
+        ):
+            outputs = self.chip.predict(part)
+            losses = self.chip.loss(outputs[None], wanted)[0]
+            check_finite("test loss", losses)
+            tally.add(losses, outputs, wanted)
+        return tally
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        return {
+            "epoch": self.epoch,
+            "batch_index": self.batch_index,
+            "step_count": self.step_count,
+            "tally": asdict(self.tally),
+            "seconds": self.seconds,
+            "perturbation_std": self.perturbation_std,
+            "chip": self.chip.state(),
+            "paths": [path.state() for path in self.paths],
+            "biases": self.biases.state_dict() if self.biases else None,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""
+        self.epoch, self.batch_index = state["epoch"], state["batch_index"]
+        self.step_count, self.seconds = state["step_count"], state["seconds"]
+        self.tally = Tally(**state["tally"])
+        self.perturbation_std = state["perturbation_std"]
+        self.chip.load(state["chip"])
+        for path, saved in zip(self.paths, state["paths"], strict=True):
+            path.load(saved)
+        if self.biases is not None:
+            self.biases.load_state_dict(state["biases"])
+
+
+def check_finite(what: str, values: Tensor) -> None:
+    """Raise :class:`Diverged` if a value is infinite or not a number."""
+    total = values.sum().item()
+    if not math.isfinite(total):
+        raise Diverged(f"{what} is {'infinite' if math.isinf(total) else 'not a number'}")
+
+
+def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
+    targets = data.train_y
+    outputs = targets.shape[1] if targets.is_floating_point() else int(targets.max()) + 1
+    sizes = (data.train_x.shape[1], *(experiment.network.hidden or ()), outputs)
+    assert experiment.loss in LOSSES
+    return build_chip(
+        Device(experiment.device),
+        sizes,
+        experiment.network,
+        experiment.loss,
+        decorrelated,
+        experiment.seed,
+        accelerator,
+    )
+
+
+def _bias_optimizer(chip: Chip, experiment: Experiment) -> torch.optim.Optimizer | None:
+    """Biases are digital: Adam beside weights that Adam drives, plain gradient steps beside all others."""
+    biases = [layer.bias for layer in chip.layers if layer.bias is not None]
+    choice = experiment.update
+    assert choice.learning_rate is not None
+    if not biases:
+        return None
+    if choice.path == "adam":
+        betas = (choice.beta1, choice.beta2)
+        return torch.optim.Adam(biases, lr=choice.learning_rate, betas=betas, eps=choice.epsilon)
+    return torch.optim.SGD(biases, lr=choice.learning_rate)

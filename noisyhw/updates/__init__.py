@@ -1,0 +1,22 @@
+"""Update paths: how an update reaches a tile. Any path works on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..cards.experiment import UpdateChoice
+from ..tiles.base import Tile
+from .adam import Adam
+from .base import UpdatePath
+from .mixed_precision import MixedPrecision
+from .on_tile import OnTile
+from .sgd import Sgd
+
+PATHS: dict[str, Callable[[Tile, float, UpdateChoice], UpdatePath]] = {
+    "on_tile": lambda tile, rate, _: OnTile(tile, rate),
+    "mixed_precision": lambda tile, rate, _: MixedPrecision(tile, rate),
+    "sgd": lambda tile, rate, _: Sgd(tile, rate),
+    "adam": lambda tile, rate, choice: Adam(tile, rate, (choice.beta1, choice.beta2), choice.epsilon),
+}
+
+__all__ = ["PATHS", "UpdatePath"]

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The gate: format, lint, types, tests. The same here and in CI.
+#
+#   bash scripts/test.sh           everything
+#   bash scripts/test.sh --quick   without the slow tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+install_noisyhw ".[dev]"
+select=()
+if [ "${1:-}" = "--quick" ]; then
+    select=(-m "not slow")
+    shift
+fi
+.venv/bin/ruff format --check --quiet . || { echo "some files are not formatted; run: .venv/bin/ruff format ." >&2; exit 1; }
+.venv/bin/ruff check --quiet .
+.venv/bin/mypy
+.venv/bin/python -m pytest "${select[@]}" "$@"
