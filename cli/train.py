@@ -13,9 +13,19 @@ from .progress import Progress
 
 @click.command()
 @click.argument("experiment", required=False, metavar="[EXPERIMENT]")
-@click.option("--device", help="Shipped device card, or a card file.  [default: rram]", metavar="NAME|FILE")
-@click.option("--rule", help="Learning rule; see 'noisyhw rules'.  [default: danp]", metavar="NAME")
-@click.option("--task", help="Task; see 'noisyhw tasks'.  [default: digits]", metavar="NAME")
+@click.option(
+    "--device",
+    help="Shipped device card, or a card file.  [default: rram, or what EXPERIMENT says]",
+    metavar="NAME|FILE",
+)
+@click.option(
+    "--rule",
+    help="Learning rule; see 'noisyhw rules'.  [default: danp, or what EXPERIMENT says]",
+    metavar="NAME",
+)
+@click.option(
+    "--task", help="Task; see 'noisyhw tasks'.  [default: digits, or what EXPERIMENT says]", metavar="NAME"
+)
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Passes through the training set.  [default: the task's]"
 )

@@ -93,6 +93,14 @@ def test_cycle_noise_of_many_pulses_saturates_as_noise_drawn_at_each_does(
     check_cycle_noise(scales, 1.0, pulses, 0.0)
 
 
+@pytest.mark.parametrize("scales", [True, False], ids=["of the present step", "of the step at zero"])
+@pytest.mark.parametrize(("ups", "downs", "start"), [(3, 1, -0.6), (1, 3, 0.8), (1, 1, 0.8)])
+def test_cycle_noise_follows_a_step_that_changes_on_the_way_to_rest(
+    scales: bool, ups: int, downs: int, start: float
+) -> None:
+    check_cycle_noise(scales, 1.0, ([1] * ups + [-1] * downs) * 12, start)
+
+
 def check_cycle_noise(scales: bool, slope: float, pulses: list[int], start: float) -> None:
     """Mean and std over cells, within standard errors; the closed form's std is true to first order in the pull."""
     noise = 0.4

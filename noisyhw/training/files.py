@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +39,19 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def sync(path: Path) -> None:
+    """Let a file reach the disk.
+
+    Raises:
+        RunError: it is gone, or cannot be written.
+    """
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({_reason(error)})") from None
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint atomically: tensors and plain values only."""
     write_atomically(path, lambda file: torch.save(state, file))
@@ -50,7 +64,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         RunError: it is missing, damaged, or holds more than tensors and plain values.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what damaged bytes look like
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"{path}: there is no checkpoint; start the run again with --fresh") from None
     except pickle.UnpicklingError:

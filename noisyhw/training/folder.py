@@ -7,7 +7,6 @@ import csv
 import fcntl
 import io
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ import yaml
 
 from ..cards.experiment import Experiment
 from ..errors import RunError
-from .files import load_checkpoint, save_checkpoint, write_text
+from .files import load_checkpoint, save_checkpoint, sync, write_text
 from .trainer import Row
 
 COLUMNS = [field.name for field in fields(Row)]
@@ -45,21 +44,23 @@ class RunFolder:
         """Whether a run was started here."""
         return self.record.is_file()
 
-    def create(self, experiment: Experiment, record: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Start a run: an empty table, and everything that says what it is.
+    def check_free(self) -> None:
+        """Refuse a folder that holds something else, before anything is written to it.
 
         Raises:
-            RunError: the folder cannot be made, or holds something else.
+            RunError: it does, or cannot be read.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            foreign = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
+            found = sorted(entry.name for entry in self.path.iterdir() if entry.name != "lock")
+        except FileNotFoundError:
+            return
         except OSError as error:
-            raise RunError(
-                f"{self.path}: cannot be made or read ({error.strerror}); choose another --out"
-            ) from None
-        if foreign and not self.exists:
-            raise RunError(f"{self.path}: holds '{foreign[0]}' and is no run folder; choose another --out")
+            raise RunError(f"{self.path}: cannot be read ({error.strerror}); choose another --out") from None
+        if found and not self.exists:
+            raise RunError(f"{self.path}: holds '{found[0]}' and is no run folder; choose another --out")
+
+    def create(self, experiment: Experiment, record: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Start a run: an empty table, and everything that says what it is."""
         self.write_record(record)
         self.checkpoint.unlink(missing_ok=True)
         self.curve.unlink(missing_ok=True)
@@ -129,8 +130,7 @@ class RunFolder:
 
     def save(self, identity: str, state: dict[str, Any]) -> None:
         """Write the checkpoint, after the rows of the epochs that it has behind it."""
-        with self.metrics.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(self.metrics)
         save_checkpoint(self.checkpoint, {"identity": identity, "trainer": state})
 
     def load(self, identity: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from ..tasks import Task, get_task
 
 T = TypeVar("T")
 
+LARGEST_RATE = 1e30
+"""A larger learning rate, divided by a step, is infinite in 32 bits."""
+
 
 def resolve(experiment: Experiment) -> Experiment:
     """Return the experiment with every empty field filled from its task's recipe.
@@ -21,6 +24,7 @@ def resolve(experiment: Experiment) -> Experiment:
     """
     task, device = get_task(experiment.task.name), Device(experiment.device)
     rule, decorrelated = get_rule(experiment.rule.name)
+    _check_rate(experiment.update.learning_rate)
     _check_rule(experiment, rule, device)
     _check_task(experiment.task, task)
     path = experiment.update.path
@@ -54,6 +58,11 @@ def resolve(experiment: Experiment) -> Experiment:
 
 def _or(given: T | None, default: T) -> T:
     return default if given is None else given
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is not None and rate > LARGEST_RATE:
+        raise UsageError(f"update.learning_rate: at most {LARGEST_RATE:g} (32-bit arithmetic), got {rate:g}")
 
 
 def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:

@@ -140,6 +140,7 @@ def train(
     data = get_task(resolved.task.name).load(resolved.task, None if data_dir is None else Path(data_dir))
     identity = resolved.identity(data.version, ARITHMETIC)
     folder = RunFolder(Path(out) if out is not None else default_folder(resolved, identity))
+    folder.check_free()
     with folder.locked():
         if folder.exists and not fresh:
             _check_same(folder, identity)
@@ -228,7 +229,7 @@ def _go_on(folder: RunFolder, experiment: Experiment, data: Data, identity: str,
     folder.mend()
     if folder.checkpoint.is_file():
         _take_up(trainer, folder, identity)
-    return _train(folder, trainer, folder.read_record() | {"status": "running", "reason": None}, watcher)
+    return _train(folder, trainer, folder.read_record(), watcher)
 
 
 def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
@@ -250,6 +251,7 @@ def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
 def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher: Watcher) -> Run:
     """Train to the end; whatever stops it, the folder says so and can be resumed."""
     identity = record["identity"]
+    record = record | {"status": "running", "reason": None}
     folder.write_record(record)
     watcher.started(trainer.experiment, folder.path, trainer.data, trainer)
     with _asked_to_stop() as stop:
