@@ -32,7 +32,8 @@ class Observation:
     Attributes:
         pre_activations: per layer, [1 + P, samples, outputs].
         losses: [1 + P, samples].
-        inputs: per layer, the baseline pass's (decorrelated) input, [samples, inputs].
+        inputs: per layer, what its tile read in the baseline pass (decorrelated), [vectors, inputs]; a vector is a
+            sample, or in a convolution one of a sample's patches.
         injected: what the learner injected; None unless the rule declares that it must know.
         gradient: per layer, the loss's gradient for each sample's pre-activations, [samples, outputs]; None unless the
             rule declares that it must know.

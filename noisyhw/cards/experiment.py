@@ -46,9 +46,19 @@ class RuleCard(Card):
     _short = model_validator(mode="before")(staticmethod(_named))
 
 
-class Network(Card):
-    """A fully connected net; every layer but the last is followed by a leaky ReLU."""
+class Convolution(Card):
+    """A convolution with square patches, followed by a leaky ReLU."""
 
+    channels: Count = Field(description="Output channels.")
+    kernel: Count = Field(3, description="Height and width of a patch.")
+    stride: Count = 1
+    padding: Annotated[int, Field(ge=0)] = Field(0, description="Zeros around the image, on each side.")
+
+
+class Network(Card):
+    """Convolutions, if any, then fully connected layers; all but the last are followed by a leaky ReLU."""
+
+    conv: tuple[Convolution, ...] = Field((), description="Convolutions, from the input on; the task must have images.")
     hidden: tuple[Count, ...] | None = Field(None, description="Hidden layer widths; empty: the task's.")
     leaky_slope: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="Slope for negative inputs.")
     init: Literal["he_truncated", "he", "glorot"] = Field(
@@ -102,13 +112,15 @@ class Experiment(Card):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     def identity(self, data_version: str, code_version: str) -> str:
-        """SHA-256 over everything that affects the result, keys sorted.
+        """SHA-256 over everything that affects the result, keys sorted, fields at their defaults left out.
+
+        Leaving defaults out keeps the identity when a later version adds a field that is off by default.
 
         Args:
             data_version: names the data set's content.
             code_version: names the arithmetic.
         """
-        content = self.model_dump(mode="json", exclude={"device"})
+        content = self.model_dump(mode="json", exclude={"device"}, exclude_defaults=True)
         content["device"] = self.device.physics()
         content["data"] = data_version
         content["code"] = code_version

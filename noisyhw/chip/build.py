@@ -10,10 +10,12 @@ from torch import Tensor
 
 from ..cards.experiment import Network
 from ..devices.device import Device
+from ..errors import UsageError
 from ..streams import stream
 from .chip import Chip
 from .layer import Layer
 from .losses import LOSSES
+from .patches import Patches
 
 TRUNCATED_STD = 0.87962566103423978
 """Std of a standard normal that is truncated at two standard deviations."""
@@ -27,28 +29,62 @@ def build_chip(
     decorrelated: bool = False,
     seed: int = 0,
     accelerator: torch.device | str = "cpu",
+    image: tuple[int, int, int] | None = None,
 ) -> Chip:
-    """Build a fully connected network, one tile a layer.
+    """Build a network, one tile a layer.
 
     Args:
         device: makes the tiles.
-        sizes: units from input to output, e.g. (64, 256, 10).
-        network: slope, initialisation and bias; its ``hidden`` is not used.
+        sizes: units of the input, the fully connected hidden layers and the output, e.g. (64, 256, 10).
+        network: convolutions, slope, initialisation and bias; its ``hidden`` is not used.
         loss: a name in ``LOSSES``.
         decorrelated: whether every layer's input goes through a decorrelation matrix.
         seed: of weights, devices and noise.
         accelerator: where the tensors live.
+        image: (channels, height, width) of the input, for convolutions.
+
+    Raises:
+        UsageError: there are convolutions and no image, or a patch is larger than what it is cut from.
     """
     network = network or Network()
     where = torch.device(accelerator)
+    cuts = convolutions(network, image)
+    convolved = [(cut.size, conv.channels) for cut, conv in zip(cuts, network.conv, strict=True)]
+    flat = cuts[-1].count * network.conv[-1].channels if cuts else sizes[0]
+    shapes = [*convolved, *pairwise([flat, *sizes[1:]])]
     layers = []
-    last = len(sizes) - 2
-    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+    for index, (inputs, outputs) in enumerate(shapes):
         name = f"layer{index}"
         weight = initial_weight(network.init, outputs, inputs, stream(seed, name, "init", device=where))
-        slope = None if index == last else network.leaky_slope
-        layers.append(Layer(device.tile(weight, seed, name), network.bias, decorrelated, slope, where))
+        slope = None if index == len(shapes) - 1 else network.leaky_slope
+        patches = cuts[index] if index < len(cuts) else None
+        tile = device.tile(weight, seed, name)
+        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches))
     return Chip(layers, LOSSES[loss], seed, where)
+
+
+def convolutions(network: Network, image: tuple[int, int, int] | None) -> list[Patches]:
+    """The patches of every convolution, from the input on.
+
+    Raises:
+        UsageError: the input is no image, or it is smaller than a patch.
+    """
+    if network.conv and image is None:
+        raise UsageError(
+            "network.conv: this task's inputs are no images; leave conv out, or choose digits or cifar10"
+        )
+    found: list[Patches] = []
+    for index, conv in enumerate(network.conv):
+        assert image is not None
+        cut = Patches(*image, conv.kernel, conv.stride, conv.padding, channels_first=index == 0)
+        if min(cut.height, cut.width) + 2 * cut.padding < cut.kernel:
+            raise UsageError(
+                f"network.conv.{index}.kernel: a {cut.kernel}x{cut.kernel} patch does not fit into an image of "
+                f"{cut.height}x{cut.width} with padding {cut.padding}"
+            )
+        found.append(cut)
+        image = (conv.channels, cut.out_height, cut.out_width)
+    return found
 
 
 def initial_weight(init: str, outputs: int, inputs: int, generator: torch.Generator) -> Tensor:

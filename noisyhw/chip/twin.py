@@ -18,8 +18,7 @@ def gradients(
     values = x[None].detach().requires_grad_()
     with torch.enable_grad():
         for layer in layers:
-            a = torch.matmul(layer.prepare(values), layer.tile.twin().t())
-            a = a if layer.bias is None else a + layer.bias
+            a = layer.gather(torch.matmul(layer.prepare(values), layer.tile.twin().t()))
             pre_activations.append(a)
             values = layer.activate(a)
         found = torch.autograd.grad(loss(values, target).sum(), pre_activations)

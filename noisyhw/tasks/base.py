@@ -64,6 +64,8 @@ class Task(abc.ABC):
     inputs: ClassVar[int]
     outputs: ClassVar[int]
     recipe: ClassVar[Recipe]
+    image: ClassVar[tuple[int, int, int] | None] = None
+    """(channels, height, width) if the inputs are images; they come flat, in that order."""
     options: ClassVar[frozenset[str]] = frozenset()
     """Fields of :class:`TaskCard` that mean something to this task."""
 

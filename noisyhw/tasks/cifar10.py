@@ -67,6 +67,7 @@ class Cifar10(Task):
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
     inputs: ClassVar[int] = PIXELS
     outputs: ClassVar[int] = CLASSES
+    image: ClassVar[tuple[int, int, int] | None] = (3, 32, 32)
     recipe: ClassVar[Recipe] = Recipe(
         hidden=(1024, 1024, 1024),
         batch=1000,

@@ -27,6 +27,7 @@ class Digits(Task):
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
     inputs: ClassVar[int] = 64
     outputs: ClassVar[int] = 10
+    image: ClassVar[tuple[int, int, int] | None] = (1, 8, 8)
     recipe: ClassVar[Recipe] = Recipe(
         hidden=(256,),
         batch=400,

@@ -19,7 +19,7 @@ from ..chip.losses import LOSSES
 from ..devices.device import Device
 from ..rules import get_rule
 from ..streams import stream
-from ..tasks import Data
+from ..tasks import Data, get_task
 from ..updates import PATHS
 from .perturbation import choose_std
 
@@ -146,9 +146,10 @@ class Trainer:
             self.chip.layers, self.paths, seen.inputs, signals, strict=True
         ):
             check_finite("update", signal)
-            path.apply(values, signal)
+            vectors, errors = layer.factors(values, signal)
+            path.apply(vectors, errors)
             if layer.bias is not None:
-                layer.bias.grad = signal.mean(0)
+                layer.bias.grad = errors.mean(0)
             if layer.r is not None and rate:
                 learn_decorrelation_(layer.r, values, rate)
         if self.biases is not None:
@@ -229,6 +230,7 @@ def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: 
         decorrelated,
         experiment.seed,
         accelerator,
+        get_task(experiment.task.name).image,
     )
 
 
