@@ -1,4 +1,4 @@
-"""`noisyhw devices`: list, show, check, schema."""
+"""`noisyhw devices`: list, show, check, schema; and from :mod:`.own_device` new, plot, fit, compare."""
 
 from __future__ import annotations
 
@@ -7,19 +7,32 @@ from pathlib import Path
 
 import click
 
+from .own_device import compare, fit, new, plot
+
 
 @click.group()
 def devices() -> None:
-    """List, show and check device cards."""
+    """List, show, check and compare device cards, and make your own."""
+
+
+for command in (new, plot, fit, compare):
+    devices.add_command(command)
 
 
 @devices.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_devices(as_json: bool) -> None:
-    """List the shipped device cards."""
+    """List the shipped device cards, and those of installed plug-ins."""
     from noisyhw.cards import load_device, shipped_devices
+    from noisyhw.errors import NoisyhwError
+    from noisyhw.plugins import device_cards
 
     cards = [load_device(name) for name in sorted(shipped_devices())]
+    for name in sorted(device_cards()):
+        try:
+            cards.append(load_device(name))
+        except NoisyhwError as error:
+            click.echo(f"plug-in device '{name}' is left out: {error}", err=True)
     if as_json:
         rows = [
             {"name": c.name, "technology": c.technology, "title": c.title, "update": c.update.kind}

@@ -49,19 +49,26 @@ def examine(data_dir: Path | None) -> list[dict[str, Any]]:
                 str(found or "not here; downloaded at first use"),
             )
         )
-    installed = find_spec("aihwkit") is not None
-    checks.append(
-        _check(
-            "aihwkit",
-            None,
-            "installed, not used by this version" if installed else "not installed, not needed",
-        )
-    )
+    checks.append(_aihwkit())
     return checks
 
 
 def _check(what: str, ok: bool | None, finding: str) -> dict[str, Any]:
     return {"what": what, "ok": ok, "finding": finding}
+
+
+def _aihwkit() -> dict[str, Any]:
+    """Read and update one of aihwkit's tiles, for real: one built against another torch imports, and then fails."""
+    from noisyhw.errors import UsageError
+    from noisyhw.tiles.aihwkit import BUILD, prove, version
+
+    if find_spec("aihwkit") is None:
+        return _check("aihwkit", None, f"not installed, not needed; a second backend, built by: {BUILD}")
+    try:
+        prove()
+    except UsageError as error:
+        return _check("aihwkit", False, str(error))
+    return _check("aihwkit", True, f"{version()}, a forward and an update are right")
 
 
 def _training() -> dict[str, Any]:
@@ -71,7 +78,7 @@ def _training() -> dict[str, Any]:
     from noisyhw.training.resolve import resolve
     from noisyhw.training.trainer import Trainer
 
-    names = sorted(shipped_devices())
+    names = [name for name in sorted(shipped_devices()) if _runs_here(name)]
     try:
         for name in names:
             experiment = resolve(load_experiment(options={"device": name}))
@@ -79,3 +86,9 @@ def _training() -> dict[str, Any]:
     except Exception as error:
         return _check("a training step", False, f"fails on device '{name}': {type(error).__name__}: {error}")
     return _check("a training step", True, "danp on " + ", ".join(names))
+
+
+def _runs_here(device: str) -> bool:
+    from noisyhw.cards import load_device
+
+    return load_device(device).backend == "noisyhw" or _aihwkit()["ok"] is True

@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            _fail("not enough memory; lower batch, network.hidden or perturbation.passes", 1)
         _fail(
             f"unexpected {type(error).__name__}: {error}\nRun it again with --debug and report what it shows.",
             1,

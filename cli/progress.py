@@ -44,7 +44,7 @@ class Progress:
         self.worked = True
         if self.quiet:
             return
-        for note in data.notes:
+        for note in (*data.notes, *trainer.notes):
             click.echo(f"note: {note}", err=True)
         choice = experiment.update
         click.echo(

@@ -1,5 +1,6 @@
 """Learning on noisy neuromorphic hardware, simulated: device cards, crossbar tiles, node perturbation rules, runs."""
 
+from . import plugins
 from .cards import DeviceCard, Experiment, load_device, load_experiment, shipped_devices
 from .chip.build import build_chip
 from .chip.chip import Chip
@@ -41,3 +42,5 @@ __all__ = [
     "shipped_devices",
     "train",
 ]
+
+plugins.register()

@@ -38,6 +38,21 @@ UPDATES: dict[str, dict[str, Any]] = {
         "cycle_noise_scales": False,
         "write_noise": 0.05,
     },
+    "exponential step": {
+        "kind": "pulsed",
+        "step": 0.01,
+        "step_spread": 0.3,
+        "cycle_noise": 0.5,
+        "shape": {
+            "kind": "exponential",
+            "A_up": 0.1,
+            "A_down": 0.1,
+            "gamma_up": 2.0,
+            "gamma_down": 2.0,
+            "a": 1.0,
+        },
+    },
+    "one-sided pairs": {"kind": "one_sided", "step": 0.01, "step_spread": 0.3, "cycle_noise": 0.5},
 }
 """One device of every kind of update, noisy wherever it can be."""
 BOUNDED = {"min": -0.8, "max": 1.0}

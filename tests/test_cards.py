@@ -319,8 +319,8 @@ def test_a_set_value_is_read_as_yaml(shelf: Write, written: str, value: object) 
         ("perturbation.std=some", "perturbation.std: must be a number or 'auto', got 'some'"),
         (
             "update.path=pulse",
-            "--set update.path=pulse: update.path: must be one of on_tile, mixed_precision, sgd, adam, auto, "
-            "got 'pulse'",
+            "--set update.path=pulse: update.path: must be one of on_tile, mixed_precision, sgd, adam, "
+            "tiki_taka, tiki_taka_v2, auto, got 'pulse'",
         ),
     ],
 )
@@ -502,7 +502,7 @@ def test_a_file_outside_the_working_directory_is_named_in_full(write: Write, tmp
         ("weights: {kind: max, min: -1, max: -1}", "card.yaml:1: weights.max: must be > 0, got -1"),
         ("extend: rram", "card.yaml:1: extend: unknown key; did you mean 'extends'?"),
         ("title: 5", "card.yaml:1: title: must be text, got 5"),
-        ("name: ''", "card.yaml:1: name: must be text that is not empty, got ''"),
+        ("name: ''", "card.yaml:1: name: must be a short name of letters, digits, . + - and _, got ''"),
         ("weights: 5", "card.yaml:1: weights: must be a mapping (key: value), got 5"),
         ("weights:\n  min: -1\n", "card.yaml:1: weights: give both 'min' and 'max', or neither"),
         ("weights: {min: 1, max: 2}", "card.yaml:1: weights.min: must be < 0, got 1"),
@@ -510,13 +510,16 @@ def test_a_file_outside_the_working_directory_is_named_in_full(write: Write, tmp
         ("source:\n- paper: x\n", "card.yaml:2: source[0].gives: is missing"),
         (
             "update:\n  kind: foo\n",
-            "card.yaml:2: update.kind: must be one of exact, programmed, pulsed, got 'foo'",
+            "card.yaml:2: update.kind: must be one of exact, programmed, pulsed, one_sided, got 'foo'",
         ),
         (
             "update:\n  kind: [1]\n",
-            "card.yaml:2: update.kind: must be one of exact, programmed, pulsed, got a list",
+            "card.yaml:2: update.kind: must be one of exact, programmed, pulsed, one_sided, got a list",
         ),
-        ("update:\n  step: 1\n", "card.yaml:1: update.kind: is missing; choices: exact, programmed, pulsed"),
+        (
+            "update:\n  step: 1\n",
+            "card.yaml:1: update.kind: is missing; choices: exact, programmed, pulsed, one_sided",
+        ),
         ("update: pulsed\n", "card.yaml:1: update: must be a mapping (key: value), got 'pulsed'"),
         ("update:\n  kind: pulsed\n  step: 0\n", "card.yaml:3: update.step: must be > 0, got 0"),
         ("update:\n  kind: pulsed\n  stp: 1\n", "card.yaml:3: update.stp: unknown key; did you mean 'step'?"),

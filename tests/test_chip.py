@@ -19,6 +19,7 @@ from support import (
 )
 from torch import Tensor, nn
 
+from noisyhw import Device, UsageError, build_chip
 from noisyhw.cards.device import DeviceCard
 from noisyhw.chip.chip import Chip
 from noisyhw.chip.losses import cross_entropy, squared_error
@@ -212,3 +213,16 @@ def test_a_chip_restored_from_its_checkpoint_continues_bit_for_bit(kind: str) ->
             torch.equal(a, b) for a, b in zip(ours.pre_activations, theirs.pre_activations, strict=True)
         )
     assert torch.equal(original.predict(X), restored.predict(X))
+
+
+def test_an_unknown_loss_and_a_net_without_layers_are_refused_with_what_to_give() -> None:
+    with pytest.raises(UsageError, match="unknown loss 'hinge'"):
+        build_chip(Device("ideal"), (64, 10), loss="hinge")
+    with pytest.raises(UsageError, match=r"sizes: give at least"):
+        build_chip(Device("ideal"), (64,))
+
+
+def test_a_rule_that_must_know_its_perturbation_is_not_observed_without_one() -> None:
+    chip = build_chip(Device("ideal"), (4, 3))
+    with pytest.raises(UsageError, match="std: np learns from its own perturbation"):
+        chip.observe(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), get_rule("np")[0])

@@ -10,12 +10,16 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from aihwkit_support import SHIPPED as AIHWKIT_DEVICES
+from aihwkit_support import why_not
 from noisyhw_cli.main import cli, main
 from run_support import DEVICES, SMALL, CtrlC, tiny
 
 import noisyhw
+from noisyhw.errors import UsageError
 from noisyhw.training import run as running
 
+SHIPPED = (*DEVICES, *AIHWKIT_DEVICES)
 SETS = [part for setting in SMALL for part in ("--set", setting)]
 
 
@@ -330,13 +334,13 @@ def test_ctrl_c_before_training_is_exit_code_130(call: Call, monkeypatch: pytest
 
 def test_devices_are_listed(call: Call) -> None:
     said = call("devices", "list")
-    assert sorted(line.split()[0] for line in said.out.splitlines()) == sorted(DEVICES)
+    assert sorted(line.split()[0] for line in said.out.splitlines()) == sorted(SHIPPED)
     rows = json.loads(call("devices", "list", "--json").out)
-    assert sorted(row["name"] for row in rows) == sorted(DEVICES)
+    assert sorted(row["name"] for row in rows) == sorted(SHIPPED)
     assert {row["update"] for row in rows} == {"exact", "programmed", "pulsed"}
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", SHIPPED)
 def test_a_shown_device_is_a_card_that_means_the_same(call: Call, device: str) -> None:
     said = call("devices", "show", device)
     assert (said.code, said.err) == (0, "")
@@ -390,10 +394,30 @@ def test_rules_are_listed_with_what_they_know(call: Call) -> None:
 def test_doctor_trains_on_every_device_and_says_so(call: Call, tmp_path: Path) -> None:
     said = call("doctor", "--data-dir", tmp_path)
     assert (said.code, said.err) == (0, "")
-    assert "ok   a training step: danp on " + ", ".join(sorted(DEVICES)) in said.out
+    works = [*DEVICES, *(AIHWKIT_DEVICES if why_not() is None else ())]
+    assert "ok   a training step: danp on " + ", ".join(sorted(works)) in said.out
     checks = {check["what"]: check for check in json.loads(call("doctor", "--json").out)}
+    assert checks["aihwkit"]["ok"] is (True if why_not() is None else None)
     assert checks["versions"]["ok"] is True
     assert checks["data of digits"]["finding"] == "built in"
+
+
+def test_doctor_tells_an_aihwkit_that_does_not_work_from_one_that_is_missing(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise UsageError("backend: aihwkit is installed but does not work (RuntimeError: no)")
+
+    monkeypatch.setattr("noisyhw.tiles.aihwkit.prove", broken)
+    monkeypatch.setattr("noisyhw_cli.doctor.find_spec", lambda name: "there")
+    said = call("doctor")
+    assert said.code == 1
+    assert "FAIL aihwkit: backend: aihwkit is installed but does not work" in said.out
+    monkeypatch.setattr("noisyhw_cli.doctor.find_spec", lambda name: None)
+    said = call("doctor")
+    assert said.code == 0
+    assert "-    aihwkit: not installed, not needed" in said.out
+    assert "danp on " + ", ".join(sorted(DEVICES)) in said.out
 
 
 def test_doctor_says_what_does_not_work(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

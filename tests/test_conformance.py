@@ -25,6 +25,7 @@ from noisyhw.cards.device import (
     Converter,
     DeviceCard,
     ExactUpdate,
+    OneSidedUpdate,
     Periphery,
     ProgrammedUpdate,
     ProgrammingNoise,
@@ -35,7 +36,8 @@ from noisyhw.cards.device import (
 from noisyhw.devices.converters import level_spacing
 from noisyhw.tiles.analog import AnalogTile
 
-SHIPPED = sorted(shipped_devices())
+SHIPPED = sorted(name for name in shipped_devices() if load_device(name).backend == "noisyhw")
+"""Those of another backend have a suite of their own: test_aihwkit_backend.py."""
 DEVICES = [*SHIPPED, *UPDATES]
 ROWS, COLUMNS = 12, 9
 WEIGHT = normal(ROWS, COLUMNS, seed=1, std=0.3)
@@ -115,7 +117,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(name: str) ->
     random = (
         silent(card) != reading(card)
         or card.read_noise != ReadNoise()
-        or isinstance(card.update, PulsedUpdate)
+        or isinstance(card.update, PulsedUpdate | OneSidedUpdate)
     )
     assert torch.equal(first[0], other[0]) is not random
 
@@ -176,7 +178,8 @@ def test_no_write_takes_a_cell_beyond_its_bounds(name: str, wild: str) -> None:
         "update": lambda tile: tile.update(normal(4, COLUMNS, seed=9), normal(4, ROWS, seed=10), 100.0),
     }
     actions[wild](tile)
-    low, high, weight = tile.cells.bounds.low, tile.cells.bounds.high, tile.twin()
+    low, high = tile.cells.bounds.low, tile.cells.bounds.high
+    weight = getattr(tile.cells, "inner", tile.twin())  # write noise shows what is read beyond the bounds
     assert weight.isfinite().all()
     if low is None or high is None:
         assert device(name).weights.max is None

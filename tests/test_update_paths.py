@@ -13,7 +13,14 @@ from noisyhw.updates.base import mean_outer
 
 ROWS, COLUMNS, BATCH = 10, 14, 6
 START = normal(ROWS, COLUMNS, seed=1, std=0.1)
-RATES = {"on_tile": 0.1, "mixed_precision": 0.1, "sgd": 0.1, "adam": 0.02}
+RATES = {
+    "on_tile": 0.1,
+    "mixed_precision": 0.1,
+    "sgd": 0.1,
+    "adam": 0.02,
+    "tiki_taka": 0.3,
+    "tiki_taka_v2": 0.3,
+}
 CHOICE = UpdateChoice()
 
 

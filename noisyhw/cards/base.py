@@ -13,7 +13,11 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+LARGEST = 1e30
+"""Beyond this, arithmetic in 32 bits is infinite."""
+
+Positive = Annotated[float, Field(strict=True, gt=0, le=LARGEST)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST)]
+Real = Annotated[float, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]

@@ -11,7 +11,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, Count, Fraction, NonNegative, Positive
+from .ageing import Age, Drift, Retention, seconds
+from .base import Card, Count, Fraction, NonNegative, Positive, Real
+from .read_effects import (
+    CellNonlinearity,
+    CellTelegraphNoise,
+    CommonNoise,
+    FlickerNoise,
+    IrDrop,
+    Stuck,
+    WeightDependentNoise,
+    refuse_contradictions,
+)
+from .shapes import Shape, TableShape
 
 
 class Source(Card):
@@ -26,8 +38,8 @@ class Source(Card):
 class Weights(Card):
     """How far a cell's weight can go."""
 
-    min: float | None = Field(None, lt=0, description="Lowest weight; empty: unbounded.")
-    max: float | None = Field(None, gt=0, description="Highest weight; empty: unbounded.")
+    min: Real | None = Field(None, lt=0, description="Lowest weight; empty: unbounded.")
+    max: Real | None = Field(None, gt=0, description="Highest weight; empty: unbounded.")
     spread: NonNegative = Field(
         0.0,
         description="Device-to-device std of both bounds, as a share of each; drawn once per cell.",
@@ -48,7 +60,7 @@ class Weights(Card):
 class Converter(Card):
     """A uniform mid-tread quantiser with 2^bits - 1 levels from -range to +range; beyond the range it clips."""
 
-    bits: Annotated[int, Field(ge=2, le=16)] = Field(description="Resolution, sign included.")
+    bits: Annotated[int, Field(strict=True, ge=2, le=16)] = Field(description="Resolution, sign included.")
     range: Positive = Field(description="Full scale: the largest magnitude that is not clipped.")
 
 
@@ -61,6 +73,16 @@ class Periphery(Card):
     )
     dac: Converter | None = Field(None, description="Input converter; empty: continuous inputs.")
     adc: Converter | None = Field(None, description="Output converter; empty: continuous outputs.")
+    adc_gain_spread: NonNegative = Field(
+        0.0, description="Std of the columns' ADC gains about 1; drawn once per column."
+    )
+    adc_offset_spread: NonNegative = Field(
+        0.0, description="Std of the columns' ADC offsets, in read-out units; drawn once per column."
+    )
+    nonlinearity: CellNonlinearity | None = Field(
+        None, description="Cells with a sinh I-V curve; needs a dac or input_scaling 'max'. Never drawn."
+    )
+    ir_drop: IrDrop | None = Field(None, description="Voltage drop along the wires. Never drawn.")
 
 
 class WhiteNoise(Card):
@@ -93,7 +115,11 @@ class ReadNoise(Card):
     white: WhiteNoise | None = None
     per_cell: PerCellNoise | None = None
     telegraph: TelegraphNoise | None = None
-    mean: float = Field(
+    flicker: FlickerNoise | None = None
+    cell_telegraph: CellTelegraphNoise | None = None
+    common: CommonNoise | None = None
+    weight_dependent: WeightDependentNoise | None = None
+    mean: Real = Field(
         0.0, description="A constant offset of every read-out, in read-out units; never drawn."
     )
 
@@ -101,9 +127,9 @@ class ReadNoise(Card):
 class ProgrammingNoise(Card):
     """Std of a written weight about its target: constant + linear r + quadratic r^2, r = |target| / max."""
 
-    constant: float = 0.0
-    linear: float = 0.0
-    quadratic: float = 0.0
+    constant: Real = 0.0
+    linear: Real = 0.0
+    quadratic: Real = 0.0
 
 
 class ExactUpdate(Card):
@@ -138,7 +164,7 @@ class PulsedUpdate(Card):
     step_spread: NonNegative = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
     )
-    asymmetry: Annotated[float, Field(ge=-1, le=1)] = Field(
+    asymmetry: Annotated[float, Field(strict=True, ge=-1, le=1)] = Field(
         0.0, description="Steps up are step (1 + asymmetry), steps down step (1 - asymmetry)."
     )
     asymmetry_spread: NonNegative = Field(
@@ -160,15 +186,64 @@ class PulsedUpdate(Card):
     pulses_per_update: Count = Field(
         31, description="Longest stochastic pulse train for one sample's outer product (on_tile)."
     )
+    shape: Shape | None = Field(
+        None,
+        description="How a step's size depends on the weight, in place of the slopes: 'step' is then its unit; "
+        "empty: linear. Never drawn, but for exponent_spread.",
+    )
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if self.shape is not None and (self.slope_up or self.slope_down):
+            raise ValueError("'shape' takes the place of 'slope_up' and 'slope_down'; leave these at 0")
+        return self
 
 
-Update = Annotated[ExactUpdate | ProgrammedUpdate | PulsedUpdate, Field(discriminator="kind")]
+class OneSidedUpdate(Card):
+    """A cell is a pair of conductances, weight = g_plus - g_minus, that pulses only raise; full pairs are refreshed."""
+
+    kind: Literal["one_sided"]
+    step: Positive = Field(description="Mean rise of a conductance by one pulse at conductance zero.")
+    step_spread: NonNegative = Field(
+        0.0, description="Device-to-device std of the step, as a share of it; drawn once per conductance."
+    )
+    saturation: Fraction = Field(1.0, description="How far the step shrinks from conductance 0 to the bound.")
+    cycle_noise: NonNegative = Field(
+        0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
+    )
+    refresh_above: Fraction = Field(
+        0.75, description="A pair is refreshed when its fuller half is above this share of its bound ..."
+    )
+    refresh_other: Fraction = Field(0.25, description="... and its other half above this share.")
+    programming_noise: NonNegative = Field(
+        0.0, description="Std of a refreshed conductance, in weight units; drawn at each refresh."
+    )
+    pulses_per_update: Count = Field(
+        31, description="Longest stochastic pulse train for one sample's outer product (on_tile)."
+    )
+
+    @model_validator(mode="after")
+    def _refreshable(self) -> Self:
+        if self.refresh_other > self.refresh_above:
+            raise ValueError("'refresh_other' is the emptier half's threshold: at most 'refresh_above'")
+        return self
+
+
+Update = Annotated[
+    ExactUpdate | ProgrammedUpdate | PulsedUpdate | OneSidedUpdate, Field(discriminator="kind")
+]
+
+
+PROVENANCE = {"name", "title", "technology", "source", "fitted", "assumed", "not_modelled"}
 
 
 class DeviceCard(Card):
     """One device: what it is, where its numbers come from, and its physics."""
 
-    name: str = Field(min_length=1, description="Short name, as used with --device.")
+    name: str = Field(
+        pattern=r"^\w[\w.+-]{0,59}$",
+        description="Short name: letters, digits, and . + - _; run folders carry it.",
+    )
     title: str = Field("", description="One line for people.")
     technology: str = Field("", description="RRAM, PCM, ECRAM, MRAM, ...")
     source: tuple[Source, ...] = Field((), description="Publications that the numbers come from.")
@@ -177,10 +252,41 @@ class DeviceCard(Card):
     not_modelled: tuple[str, ...] = Field(
         (), description="Known effects of the technology that are left out."
     )
+    backend: Literal["noisyhw", "aihwkit"] = Field(
+        "noisyhw",
+        description="Whose tiles: our own, or those of aihwkit (installed apart, see docs/aihwkit.md).",
+    )
+    preset: str | None = Field(
+        None,
+        min_length=1,
+        description="An aihwkit preset, e.g. ReRamSB, which then brings the whole physics; empty: this card's fields.",
+    )
     weights: Weights = Weights()
     periphery: Periphery = Periphery()
     read_noise: ReadNoise = ReadNoise()
+    stuck: Stuck | None = Field(None, description="Stuck and dead cells; drawn once per device. Empty: none.")
     update: Update = ExactUpdate()
+    drift: Drift | None = Field(None, description="Power-law decay of written weights; empty: none.")
+    retention: Retention | None = Field(
+        None, description="Exponential decay of written weights; empty: none."
+    )
+    age: Age = Field(
+        "0s",
+        description="Time from the last write to a test (s, min, h, d or y, e.g. '1d'); training is at age 0.",
+    )
+
+    @model_validator(mode="after")
+    def _one_physics(self) -> Self:
+        if self.preset is None:
+            return self
+        if self.backend != "aihwkit":
+            raise ValueError("'preset' names a preset of aihwkit; it needs 'backend: aihwkit'")
+        own = sorted(self.physics().keys() - {"backend", "preset"})
+        if own:
+            raise ValueError(
+                f"preset '{self.preset}' brings its own physics; leave out {', '.join(own)}, or leave out 'preset'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -192,10 +298,35 @@ class DeviceCard(Card):
             )
         if self.weights.max is None:
             self._unbounded()
+        self._shape_within_bounds()
+        self._ageing()
+        refuse_contradictions(self)
         return self
+
+    def _ageing(self) -> None:
+        if self.drift is not None and self.retention is not None:
+            raise ValueError("give 'drift' or 'retention', not both")
+        if seconds(self.age) > 0 and self.drift is None and self.retention is None:
+            raise ValueError(f"age: '{self.age}' changes nothing without 'drift' or 'retention'")
+
+    def _shape_within_bounds(self) -> None:
+        shape = self.update.shape if isinstance(self.update, PulsedUpdate) else None
+        if shape is None:
+            return
+        if self.weights.min is None or self.weights.max is None:
+            raise ValueError("update.shape needs the bounds weights.min and weights.max")
+        if isinstance(shape, TableShape) and not (
+            self.weights.min <= shape.weights[0] and shape.weights[-1] <= self.weights.max
+        ):
+            raise ValueError(
+                f"update.shape.weights must lie within weights.min {self.weights.min:g} and "
+                f"weights.max {self.weights.max:g}"
+            )
 
     def _unbounded(self) -> None:
         update = self.update
+        if isinstance(update, OneSidedUpdate):
+            raise ValueError("update: one_sided needs the bounds weights.min and weights.max")
         if isinstance(update, PulsedUpdate) and (update.slope_up or update.slope_down):
             raise ValueError(
                 "update.slope_up and update.slope_down need the bounds weights.min and weights.max"
@@ -206,5 +337,5 @@ class DeviceCard(Card):
             )
 
     def physics(self) -> dict[str, object]:
-        """Return the fields that affect a result, without names and provenance, for a run's identity."""
-        return self.model_dump(include={"weights", "periphery", "read_noise", "update"}, mode="json")
+        """Return the fields that affect a result, for a run's identity: all but names, provenance and defaults."""
+        return self.model_dump(exclude=PROVENANCE, exclude_defaults=True, mode="json")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from .base import Card, Count, NonNegative, Positive
 from .device import DeviceCard
 
-PathName = Literal["on_tile", "mixed_precision", "sgd", "adam"]
+PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2"]
 
 
 def _named(value: Any) -> Any:
@@ -52,15 +52,21 @@ class Convolution(Card):
     channels: Count = Field(description="Output channels.")
     kernel: Count = Field(3, description="Height and width of a patch.")
     stride: Count = 1
-    padding: Annotated[int, Field(ge=0)] = Field(0, description="Zeros around the image, on each side.")
+    padding: Annotated[int, Field(strict=True, ge=0)] = Field(
+        0, description="Zeros around the image, on each side."
+    )
 
 
 class Network(Card):
     """Convolutions, if any, then fully connected layers; all but the last are followed by a leaky ReLU."""
 
-    conv: tuple[Convolution, ...] = Field((), description="Convolutions, from the input on; the task must have images.")
+    conv: tuple[Convolution, ...] = Field(
+        (), description="Convolutions, from the input on; the task must have images."
+    )
     hidden: tuple[Count, ...] | None = Field(None, description="Hidden layer widths; empty: the task's.")
-    leaky_slope: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="Slope for negative inputs.")
+    leaky_slope: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
+        0.2, description="Slope for negative inputs."
+    )
     init: Literal["he_truncated", "he", "glorot"] = Field(
         "he_truncated",
         description="Initial weights: normal with std sqrt(2/n_in) (truncated at 2 std) or Glorot's.",
@@ -84,6 +90,24 @@ class Perturbation(Card):
     passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
 
 
+class Transfer(Card):
+    """tiki_taka, tiki_taka_v2: how what the fast array has gathered reaches the slow one."""
+
+    rate: Positive = Field(
+        0.01, description="Share of a fast cell's read-out that a transfer adds to the slow cell."
+    )
+    every: Count = Field(1, description="Updates from one transfer to the next.")
+    columns: Count | None = Field(
+        None,
+        description="Columns read at a transfer, in turn; empty: all (the papers read one after a few samples).",
+    )
+    zero_shift: Annotated[int, Field(strict=True, ge=2)] | None = Field(
+        None,
+        description="Pairs of pulses, up and down, that measure the fast cells' symmetry points before training; "
+        "these are then subtracted from every read-out. Empty: not measured, zero.",
+    )
+
+
 class UpdateChoice(Card):
     """How an update reaches the device."""
 
@@ -91,9 +115,10 @@ class UpdateChoice(Card):
         "auto", description="auto: mixed_precision where the card writes by pulses or programming, else adam."
     )
     learning_rate: Positive | None = Field(None, description="Empty: the task's, for this path.")
-    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam")
-    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam")
+    beta1: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="adam")
+    beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
     epsilon: Positive = Field(1e-7, description="adam")
+    transfer: Transfer | None = Field(None, description="tiki_taka, tiki_taka_v2; empty there: the defaults.")
 
 
 class Experiment(Card):
@@ -109,7 +134,7 @@ class Experiment(Card):
     update: UpdateChoice = UpdateChoice()
     batch: Count | None = Field(None, description="Samples per update; empty: the task's.")
     epochs: Count | None = Field(None, description="Passes through the training set; empty: the task's.")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
 
     def identity(self, data_version: str, code_version: str) -> str:
         """SHA-256 over everything that affects the result, keys sorted, fields at their defaults left out.

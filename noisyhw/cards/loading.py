@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from .. import plugins
 from ..errors import CardError, choose
 from . import shipped
 from .device import DeviceCard
@@ -60,6 +61,11 @@ def load_experiment(
     return _checked(Experiment, _lay_over(card, _overlay(map(_setting, sets), expand=True)))
 
 
+def known_devices() -> dict[str, Path]:
+    """Return the cards that a name can stand for: the shipped ones and those of plug-ins, name -> path."""
+    return shipped.shipped_devices() | plugins.device_cards()
+
+
 def _reference(name_or_path: str | Path) -> Located:
     """A Path is a path even without a separator; a string may be a name."""
     is_name = isinstance(name_or_path, str)
@@ -76,7 +82,7 @@ def _find(family: Family, reference: Located, folder: Path) -> Path:
         raise CardError(at(reference.origin, f"a {family} is a name or a path, got {shown(reference)}"))
     if text and _is_path(text):
         return folder / text
-    known = shipped.shipped_devices() if family == "device" else shipped.shipped_experiments()
+    known = known_devices() if family == "device" else shipped.shipped_experiments()
     if text not in known:
         raise CardError(
             at(reference.origin, f"{choose(family, text, list(known))}; or a path to a .yaml file")

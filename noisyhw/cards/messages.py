@@ -34,6 +34,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "string_pattern_mismatch": "a short name of letters, digits, . + - and _",
     "string_too_short": "text that is not empty",
     "tuple_type": "a list",
     "model_type": "a mapping (key: value)",
@@ -139,7 +140,7 @@ def _words(finding: Any) -> str:
 
 
 def _number(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _literals(finding: Any) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cards.experiment import Network
 from ..devices.device import Device
-from ..errors import UsageError
+from ..errors import UsageError, choose
 from ..streams import stream
 from .chip import Chip
 from .layer import Layer
@@ -44,8 +44,15 @@ def build_chip(
         image: (channels, height, width) of the input, for convolutions.
 
     Raises:
-        UsageError: there are convolutions and no image, or a patch is larger than what it is cut from.
+        UsageError: the device is none, the loss is unknown, there are convolutions and no image, or a patch is larger
+            than what it is cut from.
     """
+    if not isinstance(device, Device):
+        raise UsageError(f"device: give a Device, e.g. Device('rram'), got {device!r}")
+    if loss not in LOSSES:
+        raise UsageError(choose("loss", loss, list(LOSSES)))
+    if len(sizes) < 2:
+        raise UsageError(f"sizes: give at least the input's and the output's units, got {tuple(sizes)}")
     network = network or Network()
     where = torch.device(accelerator)
     cuts = convolutions(network, image)

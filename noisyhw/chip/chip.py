@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import UsageError
 from ..observation import Injection, Observation
 from ..rules.base import Knows, Rule
 from ..streams import stream
@@ -56,7 +57,14 @@ class Chip:
             rule: says which layers are perturbed in which pass, and what it must know.
             std: of the injected perturbation; 0 for none.
             passes: how often the rule's probes are repeated.
+
+        Raises:
+            UsageError: ``rule`` is none, or must know a perturbation and none is injected.
         """
+        if not isinstance(rule, Rule):
+            raise UsageError(f"rule: give a rule, e.g. get_rule('danp')[0], got {rule!r}")
+        if rule.knows is Knows.INJECTED and std <= 0:
+            raise UsageError(f"std: {rule.name} learns from its own perturbation; give one above 0")
         probes = rule.probes(len(self.layers)) * passes
         injected: list[Tensor] = []
         pre_activations, inputs = [], []
@@ -85,6 +93,15 @@ class Chip:
         for place, p in enumerate(passes):
             a[1 + p].add_(noise[place])
         return noise
+
+    def set_age(self, age: float | int | str) -> None:
+        """Let every tile be that long after its last write, in seconds or as a text such as "1d"; 0: freshly written.
+
+        Raises:
+            UsageError: it is no age, or the device does not age.
+        """
+        for layer in self.layers:
+            layer.tile.set_age(age)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""

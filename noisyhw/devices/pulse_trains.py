@@ -27,8 +27,9 @@ def expected_pulses(
 ) -> tuple[Moments, Moments]:
     """Mean and variance of the number of pulses up and of pulses down, per cell.
 
-    For one sample the mean is g |d_i| |x_j| with g = min(rate, longest / (max|x| max|d|)): a sample moves a cell by at
-    most ``longest`` pulses. The variance is mean - mean^2 / BL.
+    For one sample the mean is rate |x_j| min(|d_i|, longest / (rate max|x|)): a sample moves a cell by at most
+    ``longest`` pulses. Where it asks for more, the trains of errors that are too large fire in every slot; smaller
+    ones and all inputs keep their share. The variance is mean - mean^2 / BL.
 
     Args:
         x: inputs of the rows' trains.
@@ -36,10 +37,14 @@ def expected_pulses(
         rate: pulses per unit of d x: learning rate / step.
         longest: the longest train.
     """
-    peak = x.abs().amax(1) * d.abs().amax(1)
-    strength = peak * rate
+    rate = min(rate, torch.finfo(x.dtype).max)
+    largest = x.abs().amax(1)
+    strength = largest * d.abs().amax(1) * rate
     length = strength.ceil().clamp_(1, longest)
-    gain = torch.where(strength > longest, longest / peak.clamp(min=1e-30), rate)
+    saturated = strength > longest
+    gain = torch.where(saturated, 1 / largest.clamp(min=1e-30), rate)
+    clipped = (d * (largest * rate)[:, None]).clamp_(-longest, longest)
+    d = torch.where(saturated[:, None], clipped, d)
     signed, total = _halves(x * gain[:, None], d)
     second = gain.square() / length
     signed_square, total_square = _halves(x * x.abs() * second[:, None], d * d.abs())
@@ -54,12 +59,20 @@ def _halves(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw_pulses(mean: Tensor, variance: Tensor, generator: torch.Generator) -> Tensor:
-    """Whole pulse counts with the given mean and variance, drawn from a binomial.
+    """Whole pulse counts with the given mean and variance.
 
-    It has n = mean^2 / (mean - variance) slots: for one sample the train's own BL, so that is exact. For a batch n is
-    rounded up, which keeps the mean and adds less than one to the variance.
+    A binomial has n = mean^2 / (mean - variance) slots: for one sample the train's own BL. For a batch n is seldom
+    whole; then floor(n) slots fire with one probability p and one more slot with another, q, which the two moments fix.
     """
     mean = mean.clamp(min=0)
     squares = (mean - variance).clamp_(min=torch.finfo(mean.dtype).tiny)
-    slots = mean.square().div_(squares).mul_(1 - ROUNDING).clamp_(1, MOST_SLOTS).maximum(mean).ceil_()
-    return torch.binomial(slots, mean.div_(slots), generator=generator)
+    slots = mean.square().div_(squares).clamp_(1, MOST_SLOTS)
+    near = slots.round().maximum(mean.ceil())
+    whole = (slots - near).abs() <= ROUNDING * slots
+    slots = torch.where(whole, near, slots)
+    count = slots.floor()
+    lean = ((count + 1).div_(slots).sub_(1).mul_(count)).clamp_(0, 1).sqrt_()
+    p = (lean + count).mul_(mean).div_(count * (count + 1)).clamp_(max=1)
+    q = torch.where(whole, 0.0, (1 - lean).mul_(mean).div_(count + 1))
+    extra = torch.rand(mean.shape, generator=generator, device=mean.device) < q
+    return torch.binomial(count, p, generator=generator).add_(extra)

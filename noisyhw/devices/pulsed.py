@@ -87,27 +87,29 @@ class PulsedCells(Cells):
         cells = (up + down).flatten().nonzero().squeeze(1)
         if cells.numel() == 0:
             return
-        move = Move(
-            *(
-                _take(part, cells)
-                for part in (up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
-            )
-        )
-        start = _take(self.inner, cells)
-        end = move.mean(start)
-        if self.update.cycle_noise:
+        end, std = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells)
+        if std is not None:
             noise = torch.randn(end.shape, generator=self.generator, device=end.device)
-            std = self.update.cycle_noise * move.noise(start, self.update.cycle_noise_scales)
-            end = end + noise.mul_(std)
+            end = end + noise.mul_(self.update.cycle_noise * std)
         self.inner.view(-1)[cells] = self._clip(end, cells)
         self._show(cells)
 
+    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean weight of the numbered cells after the pulses, and its std for noise of relative std 1, if any."""
+        move = Move(
+            up,
+            down,
+            *(_take(part, cells) for part in (self.step_up, self.step_down, self.pull_up, self.pull_down)),
+        )
+        noisy = self.update.cycle_noise > 0
+        return move.mean(start), move.noise(start, self.update.cycle_noise_scales) if noisy else None
+
     def _show(self, cells: Tensor) -> None:
-        """Let reads see the pulsed cells' inner state, with fresh write noise about it."""
+        """Let reads see the pulsed cells' inner state, with fresh write noise about it, beyond the bounds too."""
         shown = _take(self.inner, cells)
         if self.update.write_noise:
             noise = torch.randn(shown.shape, generator=self.generator, device=shown.device)
-            shown = self._clip(shown.add_(noise, alpha=self.update.write_noise), cells)
+            shown = shown.add_(noise, alpha=self.update.write_noise)
         self.weight.view(-1)[cells] = shown
 
     def _clip(self, values: Tensor, cells: Tensor) -> Tensor:

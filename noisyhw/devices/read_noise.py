@@ -10,22 +10,40 @@ from torch import Tensor
 
 from ..cards.device import ReadNoise, TelegraphNoise
 from ..streams import stream
+from .common_noise import Common
+from .flicker import Flicker
+from .weight_dependent import WeightDependent
 
 
 class ReadNoiseSource:
     """All read noise of one tile.
 
     White and per-cell noise are drawn afresh at each read. A telegraph state is drawn once per output node and flips
-    from read to read. The mean is constant.
+    from read to read. The mean is constant. Noise of single cells that needs weights of its own is in the array.
     """
 
-    def __init__(self, card: ReadNoise, outputs: int, seed: int, name: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        card: ReadNoise,
+        outputs: int,
+        seed: int,
+        name: str,
+        device: torch.device,
+        largest_weight: float | None = None,
+    ) -> None:
         self.card = card
+        cells = card.weight_dependent
+        self.weight_dependent = WeightDependent(cells, largest_weight) if cells else None
+        self.flicker = Flicker(card.flicker, outputs, seed, name, device) if card.flicker else None
+        self.common = Common(card.common, seed, name, device) if card.common else None
         self.generator = stream(seed, name, "read", device=device)
         self.telegraph = Telegraph(card.telegraph, outputs, self.generator) if card.telegraph else None
 
     def add_(
-        self, reads: Float[Tensor, "reads samples outputs"], inputs: Float[Tensor, "#reads samples inputs"]
+        self,
+        reads: Float[Tensor, "reads samples outputs"],
+        inputs: Float[Tensor, "#reads samples inputs"],
+        weight: Float[Tensor, "outputs inputs"],
     ) -> None:
         """Add one draw of every source to ``reads``, in place.
 
@@ -33,30 +51,47 @@ class ReadNoiseSource:
             reads: noise-free products, in the order in which they are read: all samples of the first read, then
                 those of the second.
             inputs: what the array sees at each read (after the DAC).
+            weight: what the reads multiply with.
         """
-        std = gaussian_std(self.card, inputs)
+        cells = self.weight_dependent
+        std = gaussian_std(self.card, inputs, 0.0 if cells is None else cells.variance(inputs, weight))
         if std is not None:
             noise = torch.empty_like(reads).normal_(generator=self.generator)
             reads.addcmul_(noise, std)
         if self.telegraph is not None:
             self.telegraph.add_(reads)
+        if self.flicker is not None:
+            self.flicker.add_(reads)
+        if self.common is not None:
+            self.common.add_(reads)
         if self.card.mean:
             reads.add_(self.card.mean)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
         telegraph = self.telegraph.sign if self.telegraph else None
-        return {"generator": self.generator.get_state(), "telegraph": telegraph}
+        return {
+            "generator": self.generator.get_state(),
+            "telegraph": telegraph,
+            "flicker": self.flicker.state() if self.flicker else None,
+            "common": self.common.state() if self.common else None,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         self.generator.set_state(state["generator"].cpu())
         if self.telegraph is not None:
             self.telegraph.sign.copy_(state["telegraph"])
+        if self.flicker is not None:
+            self.flicker.load(state["flicker"])
+        if self.common is not None:
+            self.common.load(state["common"])
 
 
-def gaussian_std(card: ReadNoise, inputs: Float[Tensor, "reads samples inputs"]) -> Tensor | None:
-    """Std of the Gaussian part of a read-out, per sample, or None if there is none.
+def gaussian_std(
+    card: ReadNoise, inputs: Float[Tensor, "reads samples inputs"], variance: Tensor | float = 0.0
+) -> Tensor | None:
+    """Std of the Gaussian part of a read-out, per sample (or per read-out), or None if there is none.
 
     White noise of std s (times max|x| or |x|_2 if so declared) and independent noise of std c on every cell's
     weight add up to a variance of s^2 + c^2 |x|_2^2 at each output, because sum_j e_j x_j with e_j ~ N(0, c^2) is
@@ -65,10 +100,10 @@ def gaussian_std(card: ReadNoise, inputs: Float[Tensor, "reads samples inputs"])
     Args:
         card: the card's read noise.
         inputs: what the array sees at each read.
+        variance: of what is to be added to these, per read-out.
     """
-    variance: Tensor | float = 0.0
     if card.per_cell is not None and card.per_cell.std > 0:
-        variance = card.per_cell.std**2 * _square_norm(inputs)
+        variance = variance + card.per_cell.std**2 * _square_norm(inputs)
     if card.white is not None and card.white.std > 0:
         factor: Tensor | float = 1.0
         if card.white.relative_to == "input_norm":

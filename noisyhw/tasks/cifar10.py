@@ -73,7 +73,14 @@ class Cifar10(Task):
         batch=1000,
         epochs=50,
         decorrelation_rate=1e-3,
-        learning_rate={"on_tile": 0.1, "mixed_precision": 0.1, "sgd": 0.1, "adam": 1e-3},
+        learning_rate={
+            "on_tile": 0.1,
+            "mixed_precision": 0.1,
+            "sgd": 0.1,
+            "adam": 1e-3,
+            "tiki_taka": 0.1,
+            "tiki_taka_v2": 0.1,
+        },
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

@@ -33,7 +33,14 @@ class Digits(Task):
         batch=400,
         epochs=600,
         decorrelation_rate=1e-3,
-        learning_rate={"on_tile": 0.03, "mixed_precision": 0.03, "sgd": 0.03, "adam": 1e-3},
+        learning_rate={
+            "on_tile": 0.03,
+            "mixed_precision": 0.03,
+            "sgd": 0.03,
+            "adam": 1e-3,
+            "tiki_taka": 0.3,
+            "tiki_taka_v2": 0.3,
+        },
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

@@ -49,7 +49,14 @@ class Sarcos(Task):
         batch=100,
         epochs=20,
         decorrelation_rate=1e-3,
-        learning_rate={"on_tile": 0.03, "mixed_precision": 0.03, "sgd": 0.05, "adam": 4e-3},
+        learning_rate={
+            "on_tile": 0.03,
+            "mixed_precision": 0.03,
+            "sgd": 0.05,
+            "adam": 4e-3,
+            "tiki_taka": 0.03,
+            "tiki_taka_v2": 0.03,
+        },
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

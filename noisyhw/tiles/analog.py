@@ -8,18 +8,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards.device import DeviceCard, ExactUpdate, ProgrammedUpdate
+from ..cards.device import DeviceCard, ExactUpdate, OneSidedUpdate, ProgrammedUpdate
+from ..devices.adc_spread import AdcSpread
+from ..devices.ageing import Ageing
+from ..devices.array import Array
 from ..devices.cells import Cells, ExactCells, ProgrammedCells
 from ..devices.converters import convert_
+from ..devices.nonlinearity import bend
+from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
 from ..devices.read_noise import ReadNoiseSource
+from ..devices.step_shapes import ShapedCells
 from .base import Tile
 
 
 class AnalogTile(Tile):
     """One crossbar that follows a device card.
 
-    A read is: scale each sample (if the card says so), DAC, product, read noise, ADC, scale back.
+    A read is: scale each sample (if the card says so), DAC, product, read noise, ADC, scale back. The product is
+    with the weights that :class:`.Array` makes of the cells', and with inputs that the cells' I-V curve may bend.
 
     Args:
         card: the device.
@@ -32,9 +39,16 @@ class AnalogTile(Tile):
         self, card: DeviceCard, weight: Float[Tensor, "outputs inputs"], seed: int, name: str
     ) -> None:
         self.card = card
+        self.seed, self.name = seed, name
         self.outputs, self.inputs = weight.shape
         self.cells = make_cells(card, weight, seed, name)
-        self.noise = ReadNoiseSource(card.read_noise, self.outputs, seed, name, weight.device)
+        shape = (self.outputs, self.inputs)
+        self.array = Array(card, self.cells.bounds, shape, seed, name, weight.device)
+        self.noise = ReadNoiseSource(
+            card.read_noise, self.outputs, seed, name, weight.device, card.weights.max
+        )
+        self.adc_spread = AdcSpread(card.periphery, self.outputs, seed, name, weight.device)
+        self.ageing = Ageing(card, (self.outputs, self.inputs), seed, name, weight.device)
         self.step = self.cells.step
 
     def forward(
@@ -45,10 +59,11 @@ class AnalogTile(Tile):
         seen = x if scale is None else x / scale.clamp(min=torch.finfo(x.dtype).tiny)
         if self.card.periphery.dac is not None:
             seen = convert_(seen.clone() if seen is x else seen, self.card.periphery.dac)
-        y = torch.matmul(seen, self.cells.weight.t())
-        if reads is not None and reads > 1:
-            y = y.expand(reads, -1, -1).clone()
-        self.noise.add_(y, seen)
+        seen = bend(seen, self.card.periphery)
+        weight = self.array.seen(self.ageing.of(self.cells.weight))
+        y = self.array.product(seen, weight, reads)
+        self.noise.add_(y, seen, weight)
+        self.adc_spread.apply_(y)
         convert_(y, self.card.periphery.adc)
         return y if scale is None else y.mul_(scale)
 
@@ -72,17 +87,32 @@ class AnalogTile(Tile):
         self.cells.pulse(counts)
 
     def twin(self) -> Float[Tensor, "outputs inputs"]:
-        """Return a copy of the weights that reads multiply with (see :class:`Tile`)."""
-        return self.cells.weight.clone()
+        """Return a copy of what the cells hold (see :class:`Tile`)."""
+        return self.array.held(self.ageing.of(self.cells.weight)).clone()
+
+    def set_age(self, age: float | int | str) -> None:
+        """Let reads see the tile at that age (see :class:`Tile`)."""
+        self.ageing.set(age)
+
+    def sibling(self, purpose: str) -> AnalogTile:
+        """Make another tile of this device (see :class:`Tile`)."""
+        return AnalogTile(self.card, torch.zeros_like(self.cells.weight), self.seed, f"{self.name}/{purpose}")
 
     def state(self) -> dict[str, Any]:
-        """Return cells and noise (see :class:`Tile`)."""
-        return {"cells": self.cells.state(), "noise": self.noise.state()}
+        """Return cells, noise and age (see :class:`Tile`)."""
+        return {
+            "cells": self.cells.state(),
+            "array": self.array.state(),
+            "noise": self.noise.state(),
+            "age_s": self.ageing.age_s,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state (see :class:`Tile`)."""
         self.cells.load(state["cells"])
+        self.array.load(state.get("array"))
         self.noise.load(state["noise"])
+        self.ageing.set(state.get("age_s", 0.0))
 
 
 def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:
@@ -91,4 +121,8 @@ def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:
         return ExactCells(card, weight, seed, name)
     if isinstance(card.update, ProgrammedUpdate):
         return ProgrammedCells(card, weight, seed, name)
+    if isinstance(card.update, OneSidedUpdate):
+        return OneSidedCells(card, weight, seed, name)
+    if card.update.shape is not None:
+        return ShapedCells(card, weight, seed, name)
     return PulsedCells(card, weight, seed, name)

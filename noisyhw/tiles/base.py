@@ -8,6 +8,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import UsageError
+
 
 class Tile(abc.ABC):
     """One crossbar: reads are noisy products, writes go through the device's own physics.
@@ -49,6 +51,26 @@ class Tile(abc.ABC):
     @abc.abstractmethod
     def twin(self) -> Float[Tensor, "outputs inputs"]:
         """A copy of what the cells hold: for a named oracle's digital twin, tests and reports; never for a learner."""
+
+    def set_age(self, age: float | int | str) -> None:
+        """Let reads see the tile as it is that long after its last write; 0: freshly written.
+
+        Args:
+            age: seconds, or a text with a unit (s, min, h, d, y), such as "1d".
+
+        Raises:
+            UsageError: it is no age, or this tile does not age.
+        """
+        if age not in (0, "0s"):
+            raise UsageError(f"age: {type(self).__name__} does not age")
+
+    def sibling(self, purpose: str) -> Tile:
+        """Another tile of the same device and size, with weights zero and draws of its own, named after ``purpose``.
+
+        Raises:
+            UsageError: tiles of this backend cannot.
+        """
+        raise UsageError(f"{type(self).__name__} cannot make a second array; use another update path")
 
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:

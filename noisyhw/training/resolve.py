@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..cards.experiment import Experiment, TaskCard
+from ..cards.experiment import Experiment, TaskCard, Transfer, UpdateChoice
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
@@ -12,8 +12,8 @@ from ..tasks import Task, get_task
 
 T = TypeVar("T")
 
-LARGEST_RATE = 1e30
-"""A larger learning rate, divided by a step, is infinite in 32 bits."""
+ADAM_DEFAULTS = UpdateChoice().model_dump(include={"beta1", "beta2", "epsilon"})
+"""Other paths have no such thing: one run has one identity, whatever a sweep sets there."""
 
 
 def resolve(experiment: Experiment) -> Experiment:
@@ -24,12 +24,13 @@ def resolve(experiment: Experiment) -> Experiment:
     """
     task, device = get_task(experiment.task.name), Device(experiment.device)
     rule, decorrelated = get_rule(experiment.rule.name)
-    _check_rate(experiment.update.learning_rate)
     _check_rule(experiment, rule, device)
     _check_task(experiment.task, task)
     path = experiment.update.path
     if path == "auto":
-        path = "mixed_precision" if device.written_in_steps else "adam"
+        path = device.default_path()
+    device.check_path(path)
+    transfer = _transfer(experiment.update.transfer, path)
     recipe = task.recipe
     rate = experiment.decorrelation.rate
     loss = experiment.loss
@@ -46,7 +47,9 @@ def resolve(experiment: Experiment) -> Experiment:
         "update": {
             "path": path,
             "learning_rate": _or(experiment.update.learning_rate, recipe.learning_rate[path]),
-        },
+            "transfer": transfer,
+        }
+        | ({} if path == "adam" else ADAM_DEFAULTS),
         "batch": _or(experiment.batch, recipe.batch),
         "epochs": _or(experiment.epochs, recipe.epochs),
     }
@@ -60,9 +63,15 @@ def _or(given: T | None, default: T) -> T:
     return default if given is None else given
 
 
-def _check_rate(rate: float | None) -> None:
-    if rate is not None and rate > LARGEST_RATE:
-        raise UsageError(f"update.learning_rate: at most {LARGEST_RATE:g} (32-bit arithmetic), got {rate:g}")
+def _transfer(given: Transfer | None, path: str) -> Transfer | None:
+    """Return a transfer where the path has one."""
+    if path in ("tiki_taka", "tiki_taka_v2"):
+        return given or Transfer()
+    if given is not None:
+        raise UsageError(
+            f"update.transfer: path '{path}' transfers nothing; leave it out, or use tiki_taka or tiki_taka_v2"
+        )
+    return None
 
 
 def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
@@ -86,6 +95,8 @@ def _check_gradient_rule(experiment: Experiment, device: Device) -> None:
         )
     if experiment.perturbation.passes != 1:
         raise UsageError(f"perturbation.passes: {name} has no noisy pass; leave it at 1")
+    if experiment.perturbation.std != "auto":
+        raise UsageError(f"perturbation.std: {name} perturbs nothing; leave it at auto")
 
 
 def _check_task(card: TaskCard, task: Task) -> None:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+import torch
 
 from ..cards import load_experiment
 from ..cards.experiment import Experiment
@@ -139,7 +140,7 @@ def train(
     resolved = resolve(_experiment(experiment, options, sets))
     data = get_task(resolved.task.name).load(resolved.task, None if data_dir is None else Path(data_dir))
     identity = resolved.identity(data.version, ARITHMETIC)
-    folder = RunFolder(Path(out) if out is not None else default_folder(resolved, identity))
+    folder = RunFolder(Path(out).expanduser() if out is not None else default_folder(resolved, identity))
     folder.check_free()
     with folder.locked():
         if folder.exists and not fresh:
@@ -157,8 +158,9 @@ def train(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "data_version": data.version,
             "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
-            "notes": list(data.notes),
+            "notes": [*data.notes, *trainer.notes],
             "perturbation_std": trainer.perturbation_std,
+            "threads": torch.get_num_threads(),
         }
         folder.create(resolved, record, environment())
         return _train(folder, trainer, record, watcher or Silent())
@@ -175,7 +177,7 @@ def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watche
     Raises:
         NoisyhwError: there is no run, or its config, data or checkpoint are not those it was started with.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(Path(path).expanduser())
     record = folder.read_record()
     if record["status"] == CREATED:
         raise RunError(f"{path}: this run was cut off before its first step; start it again, with --fresh")
@@ -195,6 +197,8 @@ def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watche
 def _experiment(
     given: str | Path | Experiment | None, options: Mapping[str, object], sets: Sequence[str]
 ) -> Experiment:
+    if isinstance(sets, str):
+        raise UsageError(f"sets: give a list, e.g. [{sets!r}]")
     if not isinstance(given, Experiment):
         texts = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         return load_experiment(given, texts, sets)
@@ -254,7 +258,7 @@ def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher:
     record = record | {"status": "running", "reason": None}
     folder.write_record(record)
     watcher.started(trainer.experiment, folder.path, trainer.data, trainer)
-    with _asked_to_stop() as stop:
+    with _asked_to_stop() as stop, _threads(record.get("threads")):
         try:
             _epochs(folder, trainer, identity, watcher, stop)
         except Diverged as diverged:
@@ -294,6 +298,17 @@ def _close(
         draw_curve(rows, title, folder.curve)
     folder.write_record(record | {"status": status, "reason": reason})
     return Run.open(folder.path)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with as many threads as the run was started with: another number rounds sums differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -90,6 +90,11 @@ class Trainer:
         self.seconds = 0.0
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person who reads the device's results must be told."""
+        return Device(self.experiment.device).notes
+
+    @property
     def batches(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.data.train_x) / self._batch_size)
@@ -156,7 +161,9 @@ class Trainer:
             self.biases.step()
 
     def _finish_epoch(self, started: float) -> Row:
+        self.chip.set_age(self.experiment.device.age)
         test = self.evaluate(self.data.test_x, self.data.test_y)
+        self.chip.set_age(0)
         train, classes = self.tally, not self.data.train_y.is_floating_point()
         row = Row(
             epoch=self.epoch + 1,

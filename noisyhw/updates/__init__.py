@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..cards.experiment import UpdateChoice
+from ..cards.experiment import Transfer, UpdateChoice
 from ..tiles.base import Tile
 from .adam import Adam
 from .base import UpdatePath
 from .mixed_precision import MixedPrecision
 from .on_tile import OnTile
 from .sgd import Sgd
+from .tiki_taka import TikiTaka, TikiTakaV2
 
 PATHS: dict[str, Callable[[Tile, float, UpdateChoice], UpdatePath]] = {
     "on_tile": lambda tile, rate, _: OnTile(tile, rate),
     "mixed_precision": lambda tile, rate, _: MixedPrecision(tile, rate),
     "sgd": lambda tile, rate, _: Sgd(tile, rate),
     "adam": lambda tile, rate, choice: Adam(tile, rate, (choice.beta1, choice.beta2), choice.epsilon),
+    "tiki_taka": lambda tile, rate, choice: TikiTaka(tile, rate, choice.transfer or Transfer()),
+    "tiki_taka_v2": lambda tile, rate, choice: TikiTakaV2(tile, rate, choice.transfer or Transfer()),
 }
 
 __all__ = ["PATHS", "UpdatePath"]

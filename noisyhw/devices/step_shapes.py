@@ -1,0 +1,200 @@
+"""Pulsed cells whose step is not linear in the weight: exponential, power law, or a measured table."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from ..cards.device import DeviceCard, PulsedUpdate
+from ..cards.shapes import ExponentialShape, PowerShape, TableShape
+from .pulsed import LARGEST_PULL, Move, PulsedCells, _ratio, _take
+
+FINENESS = 0.02
+"""A sub-step moves no cell by more than this share of its range."""
+MOST_SUB_STEPS = 200
+"""More pulses than these can follow so finely take longer sub-steps."""
+
+Factor = tuple[Tensor, Tensor]
+"""A step's size as a multiple of the cell's own step, and its derivative by the weight."""
+
+
+class StepShape(abc.ABC):
+    """How the steps of cells depend on their weights."""
+
+    @abc.abstractmethod
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+        """Factor and derivative, up and down, of the numbered cells at these weights with these bounds."""
+
+
+class Exponential(StepShape):
+    """max(1 - A exp(+-gamma z), 0), z = 2 a w / (high - low) + b.
+
+    Source: ExpStepDevice of aihwkit 1.2.0 (Rasch et al., IEEE AICAS (2021)), which its authors fitted to the RRAM of
+    Gong et al., Nat. Commun. 9, 2102 (2018).
+    """
+
+    def __init__(self, card: ExponentialShape) -> None:
+        self.card = card
+
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+        """Return factors and derivatives."""
+        slope = 2 * self.card.a / _range(low, high)
+        z = slope * weight + self.card.b
+        up = self._one(self.card.A_up, self.card.gamma_up, z, slope)
+        return up, self._one(self.card.A_down, -self.card.gamma_down, z, slope)
+
+    @staticmethod
+    def _one(amplitude: float, exponent: float, z: Tensor, slope: Tensor) -> Factor:
+        taken = amplitude * (exponent * z).exp()
+        return (1 - taken).clamp(min=0), torch.where(taken < 1, -exponent * slope * taken, 0.0)
+
+
+class Power(StepShape):
+    """((high - w) / (high - low))^exponent up, ((w - low) / (high - low))^exponent down.
+
+    Source: PowStepDevice of aihwkit 1.2.0, after Fusi & Abbott, Nat. Neurosci. 10, 485 (2007), and Frascaroli et al.,
+    Sci. Rep. 8, 7178 (2018).
+    """
+
+    def __init__(self, card: PowerShape, shape: tuple[int, int], draws: torch.Generator) -> None:
+        scale = torch.ones((), device=draws.device)
+        if card.exponent_spread:
+            scale = torch.randn(shape, generator=draws, device=draws.device)
+            scale = scale.mul_(card.exponent_spread).add_(1).clamp_(min=0)
+        self.up, self.down = (scale.expand(shape) * each for each in (card.exponent_up, card.exponent_down))
+
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+        """Return factors and derivatives."""
+        width = _range(low, high)
+        place = ((weight - low) / width).clamp(0, 1)
+        value, slope = self._one(1 - place, _take(self.up, cells))
+        down_value, down_slope = self._one(place, _take(self.down, cells))
+        return (value, -slope / width), (down_value, down_slope / width)
+
+    @staticmethod
+    def _one(distance: Tensor, exponent: Tensor) -> Factor:
+        slope = torch.where(exponent == 0, 0.0, exponent * distance.pow(exponent - 1))
+        return distance.pow(exponent), slope
+
+
+class Table(StepShape):
+    """Linear interpolation between measured steps, after PiecewiseStepDevice of aihwkit 1.2.0."""
+
+    def __init__(self, card: TableShape, low: float, high: float, device: torch.device) -> None:
+        nodes, self.up, self.down = (
+            torch.tensor(v, device=device) for v in (card.weights, card.up, card.down)
+        )
+        self.nodes = (nodes - low) / (high - low)
+
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+        """Return factors and derivatives."""
+        width = _range(low, high)
+        place = (weight - low) / width
+        inside = (place >= self.nodes[0]) & (place <= self.nodes[-1])
+        segment = torch.searchsorted(self.nodes, place.contiguous(), right=True).sub_(1)
+        segment.clamp_(0, len(self.nodes) - 2)
+        place = place.clamp(self.nodes[0], self.nodes[-1])
+        rise = self.nodes[segment + 1] - self.nodes[segment]
+        share = (place - self.nodes[segment]) / rise
+
+        def one(values: Tensor) -> Factor:
+            first, second = values[segment], values[segment + 1]
+            return torch.lerp(first, second, share), torch.where(inside, (second - first) / rise / width, 0.0)
+
+        return one(self.up), one(self.down)
+
+
+def _range(low: Tensor, high: Tensor) -> Tensor:
+    return (high - low).clamp(min=1e-6)
+
+
+def make_shape(card: DeviceCard, shape: tuple[int, int], draws: torch.Generator) -> StepShape:
+    """Return the step shape that the card names."""
+    assert isinstance(card.update, PulsedUpdate)
+    named = card.update.shape
+    if isinstance(named, ExponentialShape):
+        return Exponential(named)
+    if isinstance(named, PowerShape):
+        return Power(named, shape, draws)
+    assert named is not None
+    assert card.weights.min is not None
+    assert card.weights.max is not None
+    return Table(named, card.weights.min, card.weights.max, draws.device)
+
+
+class ShapedCells(PulsedCells):
+    """Pulsed cells with a step shape: a pulse up adds step_up g_up(w), a pulse down takes step_down g_down(w).
+
+    Many pulses go in sub-steps that move no cell by more than 2 % of its range. Within a sub-step the shape is replaced
+    by its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
+    :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
+    with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
+    209 (2010), Section 2.4). The variance of the cycle-to-cycle noise is carried from sub-step to sub-step.
+    """
+
+    def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
+        super().__init__(card, weight, seed, name)
+        self.shape = make_shape(card, (weight.shape[0], weight.shape[1]), self.device_draws)
+
+    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert self.bounds.low is not None
+        assert self.bounds.high is not None
+        low, high = (_take(b.expand(self.inner.shape), cells) for b in (self.bounds.low, self.bounds.high))
+        steps = _take(self.step_up, cells), _take(self.step_down, cells)
+        weight, variance = start, torch.zeros_like(start)
+        most = float((up + down).max())
+        left = 1.0
+        for turn in range(MOST_SUB_STEPS, 0, -1):
+            local = Tangent(self.shape, weight, low, high, cells, steps)
+            part = min(left, max(FINENESS / local.speed(up, down), 1 / most, left / turn))
+            weight, keep, drawn = local.go(up * part, down * part, self.update.cycle_noise_scales)
+            weight = weight.clamp(low, high)
+            variance = variance * keep.square() + drawn
+            left -= part
+            if left <= 0:
+                break
+        return weight, variance.sqrt() if self.update.cycle_noise else None
+
+
+class Tangent:
+    """Cells whose steps are taken as linear about their present weights."""
+
+    def __init__(
+        self,
+        shape: StepShape,
+        weight: Tensor,
+        low: Tensor,
+        high: Tensor,
+        cells: Tensor,
+        steps: tuple[Tensor, Tensor],
+    ) -> None:
+        self.weight, self.range, self.own = weight, _range(low, high), steps
+        (up, up_slope), (down, down_slope) = shape.factors(weight, low, high, cells)
+        self.step_up, self.step_down = steps[0] * up, steps[1] * down
+        self.pull_up = (-steps[0] * up_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
+        self.pull_down = (steps[1] * down_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
+
+    def speed(self, up: Tensor, down: Tensor) -> float:
+        """The largest distance that pulses in either direction would go, as a share of the cell's range."""
+        return max(float(((up * self.step_up).maximum(down * self.step_down) / self.range).max()), 1e-12)
+
+    def go(self, up: Tensor, down: Tensor, scales: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights afterwards, what is kept of an earlier deviation, and the variance of noise of relative std 1."""
+        move = Move(up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
+        moved = move.mean(torch.zeros_like(self.weight))
+        steady = _ratio(torch.expm1(2 * move.log_keep), 2 * move.log_keep)
+        if scales:
+            sizes = (
+                _mean_square(self.step_up, self.step_up - self.pull_up * moved),
+                _mean_square(self.step_down, self.step_down + self.pull_down * moved),
+            )
+        else:
+            sizes = self.own[0].square(), self.own[1].square()
+        return self.weight + moved, move.log_keep.exp(), steady * (up * sizes[0] + down * sizes[1])
+
+
+def _mean_square(first: Tensor, last: Tensor) -> Tensor:
+    """Mean square of a size that changes evenly from the first to the last."""
+    return (first.square() + first * last + last.square()) / 3

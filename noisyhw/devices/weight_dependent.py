@@ -1,0 +1,36 @@
+"""Read noise of cells that grows with their weight."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ..cards.read_effects import WeightDependentNoise
+from .last_weight import LastWeight
+
+
+class WeightDependent:
+    """Independent noise of every cell at each read, of std coefficient max (|w| / max)^exponent.
+
+    At an output it is exactly Gaussian, with the variance sum_j std(w_ij)^2 x_j^2: one more product, of squares.
+
+    Source: the form of the read noise of phase-change memory in Nandakumar et al., IEEE ICECS (2019), where the std
+    divided by the conductance falls as its power -0.65 (exponent 0.35).
+    """
+
+    def __init__(self, card: WeightDependentNoise, largest: float | None) -> None:
+        self.card = card
+        self.largest = 1.0 if largest is None else largest
+        self.last = LastWeight()
+
+    def variance(
+        self, inputs: Float[Tensor, "reads samples inputs"], weight: Float[Tensor, "outputs inputs"]
+    ) -> Float[Tensor, "reads samples outputs"]:
+        """Variance of the read-outs for inputs after the DAC and the weights that the read multiplies with."""
+        return inputs.square() @ self.last.made(weight, self._cells).t()
+
+    def _cells(self, weight: Tensor) -> Tensor:
+        full = (self.card.coefficient * self.largest) ** 2
+        if self.card.exponent == 1:
+            return (weight / self.largest).square_().mul_(full)
+        return (weight / self.largest).abs_().pow_(2 * self.card.exponent).mul_(full)

@@ -1,0 +1,140 @@
+"""One-sided pairs: pulses only raise conductances, and full pairs are refreshed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from support import assert_mean, assert_std, make_card, make_tile, normal, through_a_file
+
+from noisyhw.cards.device import DeviceCard
+from noisyhw.devices.one_sided import OneSidedCells
+from noisyhw.tiles.analog import AnalogTile
+
+STEP, SHAPE = 0.01, (100, 200)
+
+
+def one_sided(bounds: dict[str, Any] | None = None, **update: Any) -> DeviceCard:
+    fields = {"kind": "one_sided", "step": STEP, **update}
+    return make_card(weights=bounds or {"min": -1.0, "max": 1.0}, update=fields)
+
+
+def cells(tile: AnalogTile) -> OneSidedCells:
+    assert isinstance(tile.cells, OneSidedCells)
+    return tile.cells
+
+
+@pytest.mark.parametrize("saturation", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("count", [1, 10, 70])
+def test_many_pulses_raise_a_half_as_pulses_one_by_one_do(saturation: float, count: int) -> None:
+    tile = make_tile(one_sided(saturation=saturation), torch.zeros(1, 2))
+    tile.pulse(torch.tensor([[float(count), -float(count)]]))
+    expected = 0.0
+    for _ in range(count):
+        expected += STEP * (1 - saturation * expected)
+    torch.testing.assert_close(cells(tile).pair, torch.tensor([[[expected, 0.0]], [[0.0, expected]]]))
+    torch.testing.assert_close(tile.twin(), torch.tensor([[expected, -expected]]))
+
+
+def test_no_pulse_lowers_a_conductance_before_a_refresh() -> None:
+    tile = make_tile(
+        one_sided(step_spread=0.3, refresh_above=1.0, refresh_other=1.0), normal(*SHAPE, std=0.3)
+    )
+    for seed in range(5):
+        before = cells(tile).pair
+        tile.pulse(normal(*SHAPE, seed=seed, std=5).round_())
+        assert bool((cells(tile).pair >= before).all())
+
+
+def test_a_refresh_keeps_the_weight_and_empties_the_pair() -> None:
+    tile = make_tile(one_sided(saturation=0.0), torch.zeros(1, 3))
+    tile.pulse(torch.tensor([[50.0, 80.0, 20.0]]))
+    tile.pulse(torch.tensor([[-80.0, -20.0, -60.0]]))
+    torch.testing.assert_close(tile.twin(), torch.tensor([[-0.3, 0.6, -0.4]]))
+    # the first pair passes both thresholds, the others only one
+    assert cells(tile).refreshes.tolist() == [[1, 0, 0]]
+    torch.testing.assert_close(cells(tile).pair[:, 0], torch.tensor([[0.0, 0.8, 0.2], [0.3, 0.2, 0.6]]))
+
+
+def test_without_refresh_a_pair_runs_full_and_with_it_goes_on_learning() -> None:
+    ends = []
+    for above in (0.75, 1.0):
+        tile = make_tile(one_sided(saturation=0.0, refresh_above=above), torch.zeros(1, 1))
+        for _ in range(30):
+            tile.pulse(torch.tensor([[10.0]]))
+            tile.pulse(torch.tensor([[-9.0]]))
+        ends.append(float(tile.twin()))
+    assert ends[0] == pytest.approx(0.3, abs=1e-4)
+    assert ends[1] < 0.12
+
+
+def test_a_refresh_programs_with_its_noise() -> None:
+    tile = make_tile(one_sided(saturation=0.0, programming_noise=0.02), torch.full(SHAPE, 0.3))
+    assert_mean(tile.twin(), 0.3, 0.02)
+    assert_std(tile.twin(), 0.02)
+    cells(tile).pair = torch.stack([torch.full(SHAPE, 0.74), torch.full(SHAPE, 0.3)])
+    tile.pulse(torch.full(SHAPE, 4.0))
+    assert int(cells(tile).refreshes.min()) == 1
+    assert_mean(tile.twin(), 0.48, 0.02)
+    assert_std(tile.twin(), 0.02)
+
+
+def test_cycle_noise_and_spread_of_one_pulse() -> None:
+    for field, name in ((0.3, "cycle_noise"), (0.2, "step_spread")):
+        tile = make_tile(one_sided(**{name: field}), torch.zeros(SHAPE))
+        tile.pulse(torch.ones(SHAPE))
+        # what would fall below zero is clipped: at 3.3 std and more, below the tolerance
+        assert_mean(tile.twin() / STEP, 1.0, field)
+        assert_std(tile.twin() / STEP, field)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_no_pulses_take_a_pair_beyond_its_bounds(spread: float) -> None:
+    card = one_sided({"min": -1.0, "max": 1.0, "spread": spread}, cycle_noise=1.0, programming_noise=0.1)
+    tile = make_tile(card, normal(30, 20))
+    for seed in range(6):
+        tile.pulse(normal(30, 20, seed=seed, std=1e3).round_())
+        assert bool((cells(tile).pair >= 0).all() & (cells(tile).pair <= cells(tile).full).all())
+
+
+def test_a_written_change_has_the_right_mean() -> None:
+    tile = make_tile(one_sided(), torch.zeros(SHAPE))
+    tile.write(torch.full(SHAPE, -0.003))
+    assert_mean(tile.twin(), -0.003, STEP * math.sqrt(0.3 * 0.7))
+
+
+def test_outer_products_move_the_weights_down_the_gradient() -> None:
+    tile = make_tile(one_sided(), torch.zeros(40, 30))
+    x, d = normal(4, 30, seed=5), normal(4, 40, seed=6)
+    tile.update(x, d, 0.1)
+    wanted = -0.1 * d.T @ x / 4
+    assert float((tile.twin() * wanted).sum() / (tile.twin().norm() * wanted.norm())) > 0.8
+
+
+def test_a_pair_restored_from_its_checkpoint_continues_bit_for_bit() -> None:
+    card = one_sided(step_spread=0.3, cycle_noise=0.5, programming_noise=0.05)
+    tile, restored = (make_tile(card, normal(20, 10, std=0.3)) for _ in range(2))
+    for seed in range(20):
+        tile.pulse(normal(20, 10, seed=seed, std=10).round_())
+    assert int(cells(tile).refreshes.sum()) > 0
+    restored.load(through_a_file(tile.state()))
+    for seed in range(20, 40):
+        for one in (tile, restored):
+            one.pulse(normal(20, 10, seed=seed, std=10).round_())
+        assert torch.equal(cells(tile).pair, cells(restored).pair)
+    assert torch.equal(cells(tile).refreshes, cells(restored).refreshes)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ({"weights": {}}, "one_sided needs the bounds weights.min and weights.max"),
+        ({"refresh_above": 0.2}, "'refresh_other' is the emptier half's threshold: at most 'refresh_above'"),
+    ],
+)
+def test_a_pair_that_cannot_be_refreshed_is_refused(blocks: dict[str, Any], message: str) -> None:
+    weights = blocks.pop("weights", {"min": -1, "max": 1})
+    with pytest.raises(ValueError, match=message):
+        make_card(weights=weights, update={"kind": "one_sided", "step": STEP, **blocks})
