@@ -126,6 +126,7 @@ def draw(study: Study, runs: dict[str, list[noisyhw.Run]], out: Path) -> None:
     axes.set(title=study.title, xlabel="epoch", ylabel=study.metric.replace("_", " "))
     if study.metric == "test_loss":
         axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
