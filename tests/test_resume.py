@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -465,18 +466,22 @@ def test_a_folder_without_a_run_cannot_be_resumed_and_stays_empty(tmp_path: Path
 # Disks.
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 8 KiB: the operating system refuses to write more."""
+    """No file may grow beyond 8 KiB: the system refuses to write more, also to pytest's own report, so be brief."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_checkpoint_that_cannot_be_written_is_one_message_and_leaves_no_part(tmp_path: Path) -> None:
-    with pytest.raises(noisyhw.RunError, match=r"checkpoint\.pt: cannot be written \(.+\); free some space"):
+    expected = pytest.raises(
+        noisyhw.RunError, match=r"checkpoint\.pt: cannot be written \(.+\); free some space"
+    )
+    with expected, small_files():
         tiny(tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
     assert not (tmp_path / "run" / "checkpoint.pt.part").exists()
