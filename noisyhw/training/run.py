@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
-import torch
 
 from ..cards import load_experiment
 from ..cards.experiment import Experiment
@@ -25,6 +24,7 @@ from .curve import draw_curve
 from .environment import environment
 from .folder import COLUMNS, RunFolder
 from .resolve import resolve
+from .threads import computing_with, threads_for
 from .trainer import Diverged, Row, Trainer
 
 ARITHMETIC = "1"
@@ -150,7 +150,8 @@ def train(
                 return Run.open(folder.path)
             if status != CREATED:
                 return _go_on(folder, resolved, data, identity, watcher or Silent())
-        trainer = Trainer(resolved, data)
+        with computing_with(1):  # what is measured at the start does not depend on how many cores there are
+            trainer = Trainer(resolved, data)
         record = {
             "identity": identity,
             "status": CREATED,
@@ -160,7 +161,7 @@ def train(
             "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
             "notes": [*data.notes, *trainer.notes],
             "perturbation_std": trainer.perturbation_std,
-            "threads": torch.get_num_threads(),
+            "threads": threads_for(trainer.chip, resolved.batch or 1),
         }
         folder.create(resolved, record, environment())
         return _train(folder, trainer, record, watcher or Silent())
@@ -229,7 +230,8 @@ def _check_same(folder: RunFolder, identity: str) -> None:
 
 
 def _go_on(folder: RunFolder, experiment: Experiment, data: Data, identity: str, watcher: Watcher) -> Run:
-    trainer = Trainer(experiment, data)
+    with computing_with(1):
+        trainer = Trainer(experiment, data)
     folder.mend()
     if folder.checkpoint.is_file():
         _take_up(trainer, folder, identity)
@@ -258,7 +260,7 @@ def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher:
     record = record | {"status": "running", "reason": None}
     folder.write_record(record)
     watcher.started(trainer.experiment, folder.path, trainer.data, trainer)
-    with _asked_to_stop() as stop, _threads(record.get("threads")):
+    with _asked_to_stop() as stop, computing_with(record.get("threads")):
         try:
             _epochs(folder, trainer, identity, watcher, stop)
         except Diverged as diverged:
@@ -298,17 +300,6 @@ def _close(
         draw_curve(rows, title, folder.curve)
     folder.write_record(record | {"status": status, "reason": reason})
     return Run.open(folder.path)
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute with as many threads as the run was started with: another number rounds sums differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
