@@ -33,7 +33,7 @@ from noisyhw.devices.pulse_trains import expected_pulses
 from noisyhw.devices.pulsed import Move
 from noisyhw.tiles.base import Tile
 
-pytestmark = needs_aihwkit
+pytestmark = [needs_aihwkit, pytest.mark.slow]
 
 ROWS, COLUMNS = 6, 5
 BOUNDED = {"min": -0.8, "max": 1.0}

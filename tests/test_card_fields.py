@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from noisyhw.cards.device import PROVENANCE, DeviceCard
 from noisyhw.tiles.analog import AnalogTile
 
+pytestmark = pytest.mark.slow
+
 BOUNDS = {"min": -0.75, "max": 1.25, "spread": 0.1, "spread_min": 0.2}
 PULSED = {
     "kind": "pulsed",

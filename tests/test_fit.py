@@ -23,6 +23,8 @@ from noisyhw.characterize.likelihood import Estimate, pool
 from noisyhw.characterize.measured import read_responses
 from noisyhw.characterize.noise_fit import fit_telegraph, fit_white
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 100
 ENOUGH = 90
 BOUNDS = {"min": -0.8, "max": 1.0}
