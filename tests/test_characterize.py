@@ -10,14 +10,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from noisyhw_cli.main import main
+from cli_support import Call, said_by
 from pydantic import BaseModel
 from support import make_card
 
@@ -33,32 +32,12 @@ from noisyhw.tasks import TASKS
 OWN = [name for name in noisyhw.shipped_devices() if noisyhw.load_device(name).backend == "noisyhw"]
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run `noisyhw devices` in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: object) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(["devices", *map(str, words)])
-        said = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Said(end.value.code, said.out, said.err)
-
-    return run
+    return lambda *words: said_by(capsys, "devices", *words)
 
 
 # new.

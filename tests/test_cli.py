@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from aihwkit_support import SHIPPED as AIHWKIT_DEVICES
 from aihwkit_support import why_not
+from cli_support import Call, Said, said_by
 from noisyhw_cli.main import cli, main
 from run_support import SMALL, CtrlC, tiny
 
@@ -26,34 +26,13 @@ OURS = tuple(name for name in SHIPPED if name not in AIHWKIT_DEVICES)
 SETS = [part for setting in SMALL for part in ("--set", setting)]
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run the command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(running, "draw_curve", lambda *_: None)
 
-    def run(*arguments: object) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        code = end.value.code
-        assert isinstance(code, int)
-        return Said(code, said.out, said.err)
-
-    return run
+    return lambda *arguments: said_by(capsys, *arguments)
 
 
 def assert_refused(said: Said, code: int, *parts: str) -> None:

@@ -48,7 +48,7 @@ class AnalogTile(Tile):
             card.read_noise, self.outputs, seed, name, weight.device, card.weights.max
         )
         self.adc_spread = AdcSpread(card.periphery, self.outputs, seed, name, weight.device)
-        self.ageing = Ageing(card, (self.outputs, self.inputs), seed, name, weight.device)
+        self.ageing = Ageing(card, shape, seed, name, weight.device)
         self.step = self.cells.step
 
     def forward(
