@@ -6,12 +6,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..products import product
+
+BLOCK = 1024
+"""Rows of R that are changed at once; the change of more would be a second matrix of R's size in memory."""
+
 
 def decorrelate(
     x: Float[Tensor, "passes samples inputs"], r: Float[Tensor, "inputs inputs"]
 ) -> Float[Tensor, "passes samples inputs"]:
     """x* = R x for every sample."""
-    return torch.matmul(x, r.t())
+    return product(x, r.t())
 
 
 def learn_decorrelation_(
@@ -30,9 +35,12 @@ def learn_decorrelation_(
     samples, inputs = x.shape
     variance = x.square().mean(0)
     if samples <= inputs:
-        product = torch.mm(x, r)
-        r.mul_((1 + rate * variance)[:, None]).addmm_(x.t(), product, alpha=-rate / samples)
+        read = product(x, r)
+        for first in range(0, inputs, BLOCK):
+            rows = slice(first, first + BLOCK)
+            change = product(x[:, rows].t(), read)
+            r[rows].mul_((1 + rate * variance[rows])[:, None]).add_(change, alpha=-rate / samples)
     else:
-        covariance = torch.mm(x.t(), x).div_(samples)
+        covariance = product(x.t(), x).div_(samples)
         covariance.diagonal().zero_()
-        r.addmm_(covariance, r.clone(), alpha=-rate)
+        r.sub_(product(covariance, r), alpha=rate)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import DeviceCard
+from ..products import product
 from .cell_telegraph import CellTelegraph
 from .cells import Bounds
 from .ir_drop import WireDrop
@@ -62,7 +63,7 @@ class Array:
         number = inputs.shape[0] if reads is None else reads
         if self.telegraph is not None:
             return self._jumping(self.telegraph, inputs.expand(number, -1, -1), seen)
-        y = torch.matmul(inputs, seen.t())
+        y = product(inputs, seen.t())
         return y.expand(number, -1, -1).clone() if number > y.shape[0] else y
 
     @staticmethod

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import DeviceCard, ProgrammedUpdate, ProgrammingNoise, Weights
+from ..products import product
 from ..streams import stream
 
 
@@ -66,7 +67,7 @@ class Cells(abc.ABC):
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
     ) -> None:
         """Move the weights by -rate sum_b d_b x_b^T, as the device does it."""
-        self.write(torch.mm(d.t(), x).mul_(-rate))
+        self.write(product(d.t(), x).mul_(-rate))
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep (what was drawn once per device is drawn again from the seed)."""

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, OneSidedUpdate
 from .cells import Cells
+from .pooled_pulses import draw, train_sums
 from .pulse_trains import draw_pulses, expected_pulses
-from .pulsed import LARGEST_PULL, Move
+from .pulsed import FEW_SAMPLES, LARGEST_PULL, Move
 
 
 class OneSidedCells(Cells):
@@ -60,16 +61,28 @@ class OneSidedCells(Cells):
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
         """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
-        trains = expected_pulses(x, d, rate / self.update.step, self.update.pulses_per_update)
-        self._apply(torch.stack([draw_pulses(mean, variance, self.generator) for mean, variance in trains]))
+        arguments = x, d, rate / self.update.step, self.update.pulses_per_update
+        if x.shape[0] < FEW_SAMPLES:
+            trains = expected_pulses(*arguments)
+            self._apply(
+                torch.stack([draw_pulses(mean, variance, self.generator) for mean, variance in trains])
+            )
+            return
+        *halves, share = train_sums(*arguments).part(slice(None))
+        mean, none = torch.cat(halves), torch.zeros((), device=x.device)
+        steps = (self.steps - self.pull * self.pair).flatten(), none
+        drawn = draw(mean, torch.zeros_like(mean), share.repeat(2), steps, self.generator)
+        self._apply(drawn.up.view_as(self.pair), drawn.fluctuation.view_as(self.pair))
 
-    def _apply(self, counts: Tensor) -> None:
+    def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
+        """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""
         none = torch.zeros((), device=counts.device)
         move = Move(counts, none, self.steps, none, self.pull, none)
-        raised = move.mean(self.pair)
-        if self.update.cycle_noise:
-            noise = torch.randn(raised.shape, generator=self.generator, device=raised.device)
-            raised = raised + noise.mul_(self.update.cycle_noise * move.noise(self.pair, True))
+        raised = move.mean(self.pair).maximum(self.pair)
+        noise = fluctuation + self.update.cycle_noise**2
+        if isinstance(noise, Tensor) or noise > 0:
+            drawn = torch.randn(raised.shape, generator=self.generator, device=raised.device)
+            raised = raised + drawn.mul_((move.variance(self.pair, True) * noise).sqrt_())
         raised = raised.clamp(min=none).minimum(self.full)
         self.pair = torch.where(counts > 0, raised, self.pair)
         self._refresh()

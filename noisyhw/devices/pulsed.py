@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,12 +10,20 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from .cells import Cells
+from .pooled_pulses import TrainSums, draw, train_sums
 from .pulse_trains import draw_pulses, expected_pulses
 
 LARGEST_PULL = 0.99
 """One pulse takes a cell at most this share of the way to its bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
+FEW_SAMPLES = 16
+"""Fewer samples' pulses are counted one by one, as whole numbers."""
+BLOCK = 1 << 17
+"""Cells that are worked on at once; their numbers stay in a processor's cache."""
+
+Which = Tensor | slice
+"""Cells, numbered row by row."""
 
 
 class PulsedCells(Cells):
@@ -39,8 +48,7 @@ class PulsedCells(Cells):
         self.pull_up = self._pull(self.step_up, self.bounds.high, card.update.slope_up)
         self.pull_down = self._pull(self.step_down, self.bounds.low, card.update.slope_down)
         self.inner = self.bounds.clip_(weight.clone(memory_format=torch.contiguous_format))
-        self.weight = self.inner.clone()
-        self._show(torch.arange(weight.numel(), device=weight.device))
+        self.weight = self._shown(self.inner).clone()
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         step = self._per_cell(self.update.step, self.update.step * self.update.step_spread, shape).clamp_(
@@ -79,40 +87,87 @@ class PulsedCells(Cells):
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
         """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
-        trains = expected_pulses(x, d, rate / self.update.step, self.update.pulses_per_update)
-        up, down = (draw_pulses(mean, variance, self.generator) for mean, variance in trains)
-        self._apply(up, down)
+        arguments = x, d, rate / self.update.step, self.update.pulses_per_update
+        if x.shape[0] < FEW_SAMPLES:
+            up, down = (
+                draw_pulses(mean, variance, self.generator) for mean, variance in expected_pulses(*arguments)
+            )
+            self._apply(up, down)
+            return
+        sums = train_sums(*arguments)
+        rows = max(1, BLOCK // x.shape[1])
+        for first in range(0, d.shape[1], rows):
+            self._receive(slice(first, min(first + rows, d.shape[1])), sums)
+
+    def _receive(self, rows: slice, sums: TrainSums) -> None:
+        """Let some rows of cells receive what their trains sum up to."""
+        inputs = self.inner.shape[1]
+        cells = slice(rows.start * inputs, rows.stop * inputs)
+        inner, weight = self.inner.view(-1)[cells], self.weight.view(-1)[cells]
+        drawn = draw(*sums.part(rows), self._local_steps(inner, cells), self.generator)
+        end, std = self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation)
+        assert std is not None
+        end = self._clip(self._normal(end).mul_(std).add_(end), cells)
+        inner.lerp_(end, drawn.any)
+        weight.lerp_(self._shown(inner), drawn.any)
+
+    def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
+        """What one pulse up adds, and one pulse down takes, at these weights."""
+        up, down, pull_up, pull_down = (_take(part, cells) for part in self._parts())
+        return up - pull_up * weight, down + pull_down * weight
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.step_up, self.step_down, self.pull_up, self.pull_down
 
     def _apply(self, up: Tensor, down: Tensor) -> None:
         cells = (up + down).flatten().nonzero().squeeze(1)
         if cells.numel() == 0:
             return
-        end, std = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells)
+        end, std = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells, None)
         if std is not None:
-            noise = torch.randn(end.shape, generator=self.generator, device=end.device)
-            end = end + noise.mul_(self.update.cycle_noise * std)
+            end = end + self._normal(end).mul_(std)
         self.inner.view(-1)[cells] = self._clip(end, cells)
-        self._show(cells)
+        self.weight.view(-1)[cells] = self._shown(_take(self.inner, cells))
 
-    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean weight of the numbered cells after the pulses, and its std for noise of relative std 1, if any."""
-        move = Move(
-            up,
-            down,
-            *(_take(part, cells) for part in (self.step_up, self.step_down, self.pull_up, self.pull_down)),
-        )
-        noisy = self.update.cycle_noise > 0
-        return move.mean(start), move.noise(start, self.update.cycle_noise_scales) if noisy else None
+    def _moved(
+        self, start: Tensor, up: Tensor, down: Tensor, cells: Which, fluctuation: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mean weight of the cells after the pulses, and its std, or None if there is none.
 
-    def _show(self, cells: Tensor) -> None:
-        """Let reads see the pulsed cells' inner state, with fresh write noise about it, beyond the bounds too."""
-        shown = _take(self.inner, cells)
-        if self.update.write_noise:
-            noise = torch.randn(shown.shape, generator=self.generator, device=shown.device)
-            shown = shown.add_(noise, alpha=self.update.write_noise)
-        self.weight.view(-1)[cells] = shown
+        Args:
+            start: weights before.
+            up: pulses up.
+            down: pulses down.
+            cells: which these are.
+            fluctuation: of the number of pulses, if ``up`` and ``down`` are mean numbers (see :class:`.Drawn`).
+        """
+        move = Move(up, down, *(_take(part, cells) for part in self._parts()))
+        return move.mean(start), self._std(lambda scales: move.variance(start, scales), fluctuation)
 
-    def _clip(self, values: Tensor, cells: Tensor) -> Tensor:
+    def _std(self, variance: Callable[[bool], Tensor], fluctuation: Tensor | None) -> Tensor | None:
+        """Std from cycle-to-cycle noise, and from a fluctuating number of pulses, which acts like noise of each.
+
+        Args:
+            variance: that of noise of relative std 1 at each pulse; True: relative to the step at the present weight.
+            fluctuation: see :meth:`_moved`.
+        """
+        noise, scales = self.update.cycle_noise, self.update.cycle_noise_scales
+        if fluctuation is None:
+            return variance(scales).sqrt_().mul_(noise) if noise else None
+        if not noise or scales:
+            return variance(True).mul_(fluctuation + noise**2).sqrt_()
+        return variance(True).mul_(fluctuation).add_(variance(False), alpha=noise**2).sqrt_()
+
+    def _shown(self, inner: Tensor) -> Tensor:
+        """What reads see of an inner state: fresh write noise about it, beyond the bounds too."""
+        if not self.update.write_noise:
+            return inner
+        return inner.add(self._normal(inner), alpha=self.update.write_noise)
+
+    def _normal(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator, device=like.device)
+
+    def _clip(self, values: Tensor, cells: Which) -> Tensor:
         low, high = self.bounds.low, self.bounds.high
         if low is None or high is None:
             return values
@@ -130,8 +185,8 @@ class PulsedCells(Cells):
         self.inner.copy_(state["inner"])
 
 
-def _take(values: Tensor, cells: Tensor) -> Tensor:
-    """The values of the named cells; a value that all cells share is not copied."""
+def _take(values: Tensor, cells: Which) -> Tensor:
+    """The values of some cells; a value that all cells share is not copied."""
     if values.numel() > 1 and all(stride == 0 for stride in values.stride()):
         return values[0, 0]
     return values.reshape(-1)[cells]
@@ -148,14 +203,22 @@ class Move:
         self.pull_up, self.pull_down = pull_up, pull_down
         log_up, log_down = torch.log1p(-pull_up), torch.log1p(-pull_down)
         self.log_keep = up * log_up + down * log_down
-        self.drift = up * step_up * _ratio(log_up, -pull_up) - down * step_down * _ratio(log_down, -pull_down)
+        self.drift = up * (step_up * _ratio(log_up, -pull_up)) - down * (
+            step_down * _ratio(log_down, -pull_down)
+        )
+        self.lost = torch.expm1(self.log_keep)
+        self.mean_keep = _ratio(self.lost, self.log_keep)
 
     def mean(self, weight: Tensor) -> Tensor:
         """Mean weight afterwards: w keep + drift (1 - keep) / -log keep; exact where all pulses go one way."""
-        return weight * self.log_keep.exp() + self.drift * _ratio(torch.expm1(self.log_keep), self.log_keep)
+        return torch.addcmul(weight, weight, self.lost).addcmul_(self.drift, self.mean_keep)
 
     def noise(self, start: Tensor, scales: bool) -> Tensor:
-        """Std of the weight afterwards, for noise of relative std 1 at each pulse.
+        """Std of the weight afterwards, for noise of relative std 1 at each pulse."""
+        return self.variance(start, scales).sqrt_()
+
+    def variance(self, start: Tensor, scales: bool) -> Tensor:
+        """Variance of the weight afterwards, for noise of relative std 1 at each pulse.
 
         Noise of a pulse shrinks by the later pulses' keep; to first order in the pull, the sum over pulses is an
         integral. With k = keep and l = -log keep, n pulses of a steady size a leave n a^2 (1 - k^2) / 2 l. If the noise
@@ -163,20 +226,25 @@ class Move:
         the last (t = 1), where a is its size at the weight at which the cell comes to rest, and n pulses leave
         n (a^2 (1 - k^2) / 2 l + 2 a b k (1 - k) / l + b^2 k^2).
         """
-        steady = _ratio(torch.expm1(2 * self.log_keep), 2 * self.log_keep)
+        steady = torch.addcmul(self.mean_keep, self.mean_keep, self.lost, value=0.5)
         if not scales:
-            return (steady * (self.up * self.step_up.square() + self.down * self.step_down.square())).sqrt()
-        keep = self.log_keep.exp()
-        fading = 2 * keep * _ratio(torch.expm1(self.log_keep), self.log_keep)
-        rest = self.drift / (-self.log_keep).clamp(min=SMALLEST_RATE)
-        parts = (
-            (self.up, self.step_up - self.pull_up * rest, self.pull_up * (rest - start)),
-            (self.down, self.step_down + self.pull_down * rest, self.pull_down * (start - rest)),
-        )
-        variance = sum(n * (a * a * steady + a * b * fading + (b * keep).square()) for n, a, b in parts)
-        return torch.as_tensor(variance).clamp(min=0).sqrt()
+            return steady.mul_(self.up * self.step_up.square() + self.down * self.step_down.square())
+        keep = self.lost + 1
+        fading, last = 2 * keep * self.mean_keep, keep.square()
+        rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # less the weight itself
+        way = rest + start
+        variance = torch.zeros_like(steady)
+        for n, pull, sign, step in (
+            (self.up, self.pull_up, 1, self.step_up),
+            (self.down, self.pull_down, -1, self.step_down),
+        ):
+            a = torch.addcmul(step, pull, rest, value=sign)
+            b = (pull * way).mul_(-sign)
+            size = (a * steady).addcmul_(b, fading).mul_(a).addcmul_(b.square_(), last)
+            variance.addcmul_(n, size)
+        return variance.clamp_(min=0)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Numerator / denominator, and 1 where both vanish."""
-    return torch.where(denominator == 0, 1.0, numerator / denominator)
+    return (numerator / denominator).nan_to_num_(nan=1.0, posinf=torch.inf, neginf=-torch.inf)

@@ -9,12 +9,15 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..cards.shapes import ExponentialShape, PowerShape, TableShape
-from .pulsed import LARGEST_PULL, Move, PulsedCells, _ratio, _take
+from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _ratio, _take
 
-FINENESS = 0.02
+FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
+AT_REST = 0.05
+"""A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
 MOST_SUB_STEPS = 200
-"""More pulses than these can follow so finely take longer sub-steps."""
+"""The last of so many takes all that is left."""
+SMALLEST = 1e-12
 
 Factor = tuple[Tensor, Tensor]
 """A step's size as a multiple of the cell's own step, and its derivative by the weight."""
@@ -24,7 +27,7 @@ class StepShape(abc.ABC):
     """How the steps of cells depend on their weights."""
 
     @abc.abstractmethod
-    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Which) -> tuple[Factor, Factor]:
         """Factor and derivative, up and down, of the numbered cells at these weights with these bounds."""
 
 
@@ -38,7 +41,7 @@ class Exponential(StepShape):
     def __init__(self, card: ExponentialShape) -> None:
         self.card = card
 
-    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Which) -> tuple[Factor, Factor]:
         """Return factors and derivatives."""
         slope = 2 * self.card.a / _range(low, high)
         z = slope * weight + self.card.b
@@ -48,7 +51,7 @@ class Exponential(StepShape):
     @staticmethod
     def _one(amplitude: float, exponent: float, z: Tensor, slope: Tensor) -> Factor:
         taken = amplitude * (exponent * z).exp()
-        return (1 - taken).clamp(min=0), torch.where(taken < 1, -exponent * slope * taken, 0.0)
+        return (1 - taken).clamp_(min=0), (taken < 1) * taken * (-exponent * slope)
 
 
 class Power(StepShape):
@@ -65,7 +68,7 @@ class Power(StepShape):
             scale = scale.mul_(card.exponent_spread).add_(1).clamp_(min=0)
         self.up, self.down = (scale.expand(shape) * each for each in (card.exponent_up, card.exponent_down))
 
-    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Which) -> tuple[Factor, Factor]:
         """Return factors and derivatives."""
         width = _range(low, high)
         place = ((weight - low) / width).clamp(0, 1)
@@ -88,7 +91,7 @@ class Table(StepShape):
         )
         self.nodes = (nodes - low) / (high - low)
 
-    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Tensor) -> tuple[Factor, Factor]:
+    def factors(self, weight: Tensor, low: Tensor, high: Tensor, cells: Which) -> tuple[Factor, Factor]:
         """Return factors and derivatives."""
         width = _range(low, high)
         place = (weight - low) / width
@@ -127,35 +130,57 @@ def make_shape(card: DeviceCard, shape: tuple[int, int], draws: torch.Generator)
 class ShapedCells(PulsedCells):
     """Pulsed cells with a step shape: a pulse up adds step_up g_up(w), a pulse down takes step_down g_down(w).
 
-    Many pulses go in sub-steps that move no cell by more than 2 % of its range. Within a sub-step the shape is replaced
+    Many pulses go in sub-steps that move a cell by no more than 1 % of its range. Within a sub-step the shape is replaced
     by its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
-    209 (2010), Section 2.4). The variance of the cycle-to-cycle noise is carried from sub-step to sub-step.
+    209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes one sub-step for all of them.
+    The variance of the noise is carried from sub-step to sub-step.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)
         self.shape = make_shape(card, (weight.shape[0], weight.shape[1]), self.device_draws)
 
-    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _moved(
+        self, start: Tensor, up: Tensor, down: Tensor, cells: Which, fluctuation: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        kinds = self._kinds(fluctuation)
+        weight, left = start.clone(), torch.ones_like(start)
+        variance = {scales: torch.zeros_like(start) for scales in kinds}
+        fixed = up, down, *self._bounds(cells), *(_take(s, cells) for s in (self.step_up, self.step_down))
+        going: Which = slice(None)
+        numbers = cells
+        for turn in range(MOST_SUB_STEPS):
+            ups, downs, low, high, *steps = (_of(values, going) for values in fixed)
+            local = Tangent(self.shape, weight[going], low, high, numbers, (steps[0], steps[1]))
+            rest = left[going]
+            part = rest if turn == MOST_SUB_STEPS - 1 else local.part(ups, downs, rest)
+            moved, keep, drawn = local.go(ups * part, downs * part, kinds)
+            weight[going] = moved.clamp(low, high)
+            for scales, new in drawn.items():
+                variance[scales][going] = variance[scales][going] * keep.square() + new
+            left[going] = rest - part
+            going = left.nonzero().squeeze(1)
+            if len(going) == 0:
+                break
+            numbers = _numbers(cells, going)
+        return weight, self._std(variance.__getitem__, fluctuation)
+
+    def _bounds(self, cells: Which) -> tuple[Tensor, Tensor]:
         assert self.bounds.low is not None
         assert self.bounds.high is not None
         low, high = (_take(b.expand(self.inner.shape), cells) for b in (self.bounds.low, self.bounds.high))
-        steps = _take(self.step_up, cells), _take(self.step_down, cells)
-        weight, variance = start, torch.zeros_like(start)
-        most = float((up + down).max())
-        left = 1.0
-        for turn in range(MOST_SUB_STEPS, 0, -1):
-            local = Tangent(self.shape, weight, low, high, cells, steps)
-            part = min(left, max(FINENESS / local.speed(up, down), 1 / most, left / turn))
-            weight, keep, drawn = local.go(up * part, down * part, self.update.cycle_noise_scales)
-            weight = weight.clamp(low, high)
-            variance = variance * keep.square() + drawn
-            left -= part
-            if left <= 0:
-                break
-        return weight, variance.sqrt() if self.update.cycle_noise else None
+        return low, high
+
+    def _kinds(self, fluctuation: Tensor | None) -> set[bool]:
+        """Which kinds of noise are followed: relative to the step at the present weight (True), at zero (False)."""
+        own = {self.update.cycle_noise_scales} if self.update.cycle_noise else set()
+        return own if fluctuation is None else own | {True}
+
+    def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
+        (up, _), (down, _) = self.shape.factors(weight, *self._bounds(cells), cells)
+        return _take(self.step_up, cells) * up, _take(self.step_down, cells) * down
 
 
 class Tangent:
@@ -167,7 +192,7 @@ class Tangent:
         weight: Tensor,
         low: Tensor,
         high: Tensor,
-        cells: Tensor,
+        cells: Which,
         steps: tuple[Tensor, Tensor],
     ) -> None:
         self.weight, self.range, self.own = weight, _range(low, high), steps
@@ -176,23 +201,47 @@ class Tangent:
         self.pull_up = (-steps[0] * up_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
         self.pull_down = (steps[1] * down_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
 
-    def speed(self, up: Tensor, down: Tensor) -> float:
-        """The largest distance that pulses in either direction would go, as a share of the cell's range."""
-        return max(float(((up * self.step_up).maximum(down * self.step_down) / self.range).max()), 1e-12)
+    def part(self, up: Tensor, down: Tensor, left: Tensor) -> Tensor:
+        """How much of what is left of these pulses may go at once, at least one pulse.
 
-    def go(self, up: Tensor, down: Tensor, scales: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights afterwards, what is kept of an earlier deviation, and the variance of noise of relative std 1."""
+        Evenly interleaved, they start with a speed v and slow down at a rate l, so that they go no further than v / l,
+        and no further than v t in the share t of them.
+        """
+        speed = (up * self.step_up - down * self.step_down).abs_()
+        slowing = up * self.pull_up + down * self.pull_down
+        fine = FINENESS * self.range
+        share = (fine / speed.clamp(min=SMALLEST)).minimum(1 / (-slowing).clamp(min=SMALLEST))
+        share = share.maximum(1 / (up + down).clamp(min=1)).minimum(left)
+        at_rest = speed <= slowing * (AT_REST * fine)
+        return share.lerp_(left, at_rest.to(share.dtype))
+
+    def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, Tensor, dict[bool, Tensor]]:
+        """Weights afterwards, what is kept of an earlier deviation, and the variances of noise of relative std 1."""
         move = Move(up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
         moved = move.mean(torch.zeros_like(self.weight))
         steady = _ratio(torch.expm1(2 * move.log_keep), 2 * move.log_keep)
-        if scales:
-            sizes = (
-                _mean_square(self.step_up, self.step_up - self.pull_up * moved),
-                _mean_square(self.step_down, self.step_down + self.pull_down * moved),
-            )
-        else:
-            sizes = self.own[0].square(), self.own[1].square()
-        return self.weight + moved, move.log_keep.exp(), steady * (up * sizes[0] + down * sizes[1])
+        drawn = {}
+        for scales in kinds:
+            up_square, down_square = self._squares(moved, scales)
+            drawn[scales] = steady * (up * up_square + down * down_square)
+        return self.weight + moved, move.log_keep.exp(), drawn
+
+    def _squares(self, moved: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
+        """Mean squares of the steps up and down on the way."""
+        if not scales:
+            return self.own[0].square(), self.own[1].square()
+        return (
+            _mean_square(self.step_up, self.step_up - self.pull_up * moved),
+            _mean_square(self.step_down, self.step_down + self.pull_down * moved),
+        )
+
+
+def _of(values: Tensor, going: Which) -> Tensor:
+    return values if values.dim() == 0 else values[going]
+
+
+def _numbers(cells: Which, going: Tensor) -> Tensor:
+    return cells[going] if isinstance(cells, Tensor) else going + cells.start
 
 
 def _mean_square(first: Tensor, last: Tensor) -> Tensor:

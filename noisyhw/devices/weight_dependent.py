@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.read_effects import WeightDependentNoise
+from ..products import product
 from .last_weight import LastWeight
 
 
@@ -27,7 +28,7 @@ class WeightDependent:
         self, inputs: Float[Tensor, "reads samples inputs"], weight: Float[Tensor, "outputs inputs"]
     ) -> Float[Tensor, "reads samples outputs"]:
         """Variance of the read-outs for inputs after the DAC and the weights that the read multiplies with."""
-        return inputs.square() @ self.last.made(weight, self._cells).t()
+        return product(inputs.square(), self.last.made(weight, self._cells).t())
 
     def _cells(self, weight: Tensor) -> Tensor:
         full = (self.card.coefficient * self.largest) ** 2

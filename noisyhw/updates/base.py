@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from ..products import product
 from ..tiles.base import Tile
 
 
@@ -34,4 +35,4 @@ def mean_outer(
     x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"]
 ) -> Float[Tensor, "outputs inputs"]:
     """mean_b d_b x_b^T."""
-    return d.t().mm(x).div_(x.shape[0])
+    return product(d.t(), x).div_(x.shape[0])
