@@ -9,13 +9,13 @@ from torch import Tensor
 LARGE = 10**8
 """Multiply-adds from which on oneDNN is asked; below, its longer start costs more than it saves."""
 
-_onednn = torch.ops.mkldnn._linear_pointwise if torch.backends.mkldnn.is_available() else None
+_onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn else None
 
 
 def product(
     a: Float[Tensor, "*rows inner"], b: Float[Tensor, "inner columns"]
 ) -> Float[Tensor, "*rows columns"]:
-    """a b, summed in float32.
+    """A b, summed in float32.
 
     PyTorch multiplies float32 matrices on x86 processors with MKL, which on processors of other makers than its own
     takes about twice as long as oneDNN, which PyTorch carries too (for convolutions and compiled code). Large products on a
