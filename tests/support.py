@@ -26,6 +26,12 @@ UPDATES: dict[str, dict[str, Any]] = {
         "noise": {"constant": 0.02},
         "reference": "cell",
     },
+    "write and verify": {
+        "kind": "programmed",
+        "resolution": 0.01,
+        "noise": {"constant": 0.02, "linear": 0.03},
+        "verify": {"tolerance": 0.02, "max_rounds": 4, "read_std": 0.01, "correction_noise": 0.3},
+    },
     "constant step": {"kind": "pulsed", "step": 0.01, "cycle_noise": 0.3},
     "soft bounds": {
         "kind": "pulsed",

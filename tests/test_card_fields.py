@@ -97,6 +97,24 @@ CARDS: dict[str, dict[str, Any]] = {
         },
         "retention": {"tau_s": 1000.0, "tau_spread": 0.2, "rest": 0.1},
         "age": "10min",
+        "read_noise": {"white": {"std": 0.1}},
+        "temperature": {
+            "reference_k": 300.0,
+            "conductance_tc": -0.001,
+            "conductance_tc_spread": 0.0005,
+            "activation_energy_ev": 0.1,
+            "thermal_noise": True,
+        },
+        "temperature_k": 400.0,
+    },
+    "write and verify": {
+        "weights": BOUNDS,
+        "update": {
+            "kind": "programmed",
+            "noise": {"constant": 0.05},
+            "resolution": 0.02,
+            "verify": {"tolerance": 0.02, "max_rounds": 3, "read_std": 0.01, "correction_noise": 0.3},
+        },
     },
     "one-sided": {
         "weights": BOUNDS,
@@ -122,6 +140,8 @@ OTHER_CHOICE: dict[str, Any] = {
     "age": "1d",
     "bits": 4,
     "pulses_per_update": 5,
+    "max_rounds": 5,
+    "thermal_noise": False,
 }
 KINDS = {"kind", "backend", "preset"}
 """What chooses a model rather than sets a number; the backends have a suite of their own."""
@@ -163,6 +183,7 @@ def behaviour(card: dict[str, Any]) -> torch.Tensor:
         reads.append(tile.forward(inputs[None]))
     if "age" in card:
         tile.set_age(card["age"])
+        tile.set_temperature(card.get("temperature_k"))
         reads.append(tile.forward(inputs[None]))
     return torch.cat(reads)
 

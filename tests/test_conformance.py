@@ -72,7 +72,7 @@ def silent(card: DeviceCard) -> DeviceCard:
     if isinstance(update, PulsedUpdate):
         update = update.model_copy(update={"cycle_noise": 0.0, "write_noise": 0.0})
     if isinstance(update, ProgrammedUpdate):
-        update = update.model_copy(update={"noise": ProgrammingNoise()})
+        update = update.model_copy(update={"noise": ProgrammingNoise(), "verify": None})
     return reading(card.model_copy(update={"update": update}))
 
 

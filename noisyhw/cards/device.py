@@ -24,6 +24,9 @@ from .read_effects import (
     refuse_contradictions,
 )
 from .shapes import Shape, TableShape
+from .temperature import Kelvin, Temperature
+from .temperature import refuse_contradictions as refuse_temperature
+from .verify import Verify
 
 
 class Source(Card):
@@ -151,6 +154,17 @@ class ProgrammedUpdate(Card):
         description="target: the controller keeps what it asked for, so errors do not add up; "
         "cell: a change starts from the cell's present weight, so they do.",
     )
+    verify: Verify | None = Field(
+        None, description="Read after programming, and program again while it is off; empty: open loop."
+    )
+
+    @model_validator(mode="after")
+    def _errors_to_verify(self) -> Self:
+        if self.verify is not None and self.noise == ProgrammingNoise():
+            raise ValueError(
+                "'verify' needs 'noise': without it programming is exact, and there is nothing to verify"
+            )
+        return self
 
 
 class PulsedUpdate(Card):
@@ -274,6 +288,12 @@ class DeviceCard(Card):
         "0s",
         description="Time from the last write to a test (s, min, h, d or y, e.g. '1d'); training is at age 0.",
     )
+    temperature: Temperature | None = Field(None, description="What the temperature changes; empty: nothing.")
+    temperature_k: Kelvin | None = Field(
+        None,
+        description="Temperature at which cells age and are tested, in K; training is at temperature.reference_k. "
+        "Empty: that too.",
+    )
 
     @model_validator(mode="after")
     def _one_physics(self) -> Self:
@@ -300,6 +320,7 @@ class DeviceCard(Card):
             self._unbounded()
         self._shape_within_bounds()
         self._ageing()
+        refuse_temperature(self)
         refuse_contradictions(self)
         return self
 

@@ -34,16 +34,17 @@ def without_write_noise(card: DeviceCard) -> DeviceCard:
 
 def _quiet(values: dict[str, Any], spread: bool) -> dict[str, Any]:
     noisy = {"cycle_noise", "write_noise", "programming_noise"}
+    gone = {"verify"} | ({"spread_min", "stuck", "temperature", "temperature_k"} if spread else set())
     found: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict):
+        if key in gone:
+            found[key] = None
+        elif isinstance(value, dict):
             found[key] = {} if key == "noise" and value.keys() >= {"constant"} else _quiet(value, spread)
-        elif key in noisy or (spread and key.endswith("_spread")) or (spread and key == "spread"):
+        elif key in noisy or (spread and (key == "spread" or key.endswith("_spread"))):
             found[key] = 0.0
         else:
-            found[key] = None if spread and key in ("spread_min", "stuck") else value
-    if spread and "stuck" in found:
-        found["stuck"] = None
+            found[key] = value
     return found
 
 

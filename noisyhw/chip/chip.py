@@ -103,6 +103,15 @@ class Chip:
         for layer in self.layers:
             layer.tile.set_age(age)
 
+    def set_temperature(self, kelvin: float | None) -> None:
+        """Bring every tile to a temperature, in K; None: to the card's reference.
+
+        Raises:
+            UsageError: it is no temperature, or nothing of the device depends on it.
+        """
+        for layer in self.layers:
+            layer.tile.set_temperature(kelvin)
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
         return {"layers": [layer.state() for layer in self.layers], "generator": self.generator.get_state()}

@@ -37,14 +37,18 @@ class Ageing:
     ) -> None:
         self.name = card.name
         self.drift, self.retention = card.drift, card.retention
-        self.age_s = 0.0
+        self.age_s, self.speed = 0.0, 1.0
         self.keep: Tensor | None = None
         draws = stream(seed, name, "ageing", device=device)
         self.nu = None if self.drift is None else _exponents(self.drift, shape, draws)
         self.tau_s = None if self.retention is None else _time_constants(self.retention, shape, draws)
 
-    def set(self, age: float | int | str) -> None:
+    def set(self, age: float | int | str, speed: float = 1.0) -> None:
         """Let the cells be that old: seconds, or a text such as ``1d``.
+
+        Args:
+            age: time since the last write.
+            speed: how many times faster than at the card's temperature retention relaxes.
 
         Raises:
             UsageError: it is no age, or the device does not age.
@@ -54,7 +58,7 @@ class Ageing:
             raise UsageError(
                 f"age: device '{self.name}' does not age; give its card a 'drift' or 'retention' block"
             )
-        self.age_s = age_s
+        self.age_s, self.speed = age_s, speed
         self.keep = self._keep() if age_s > 0 else None
 
     def _keep(self) -> Tensor:
@@ -62,7 +66,7 @@ class Ageing:
         if self.drift is not None and self.nu is not None:
             return torch.exp(-self.nu * math.log1p(self.age_s / self.drift.t0_s))
         assert self.tau_s is not None
-        return torch.exp(-self.age_s / self.tau_s)
+        return torch.exp(-self.age_s * self.speed / self.tau_s)
 
     def of(self, weight: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:
         """Return what is left of freshly written weights; at age 0 these themselves."""

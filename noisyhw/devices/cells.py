@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import DeviceCard, ProgrammedUpdate, ProgrammingNoise, Weights
+from ..cards.verify import Verify
 from ..products import product
 from ..streams import stream
 
@@ -101,6 +102,14 @@ class ProgrammedCells(Cells):
 
     With ``reference: target`` the controller keeps the targets, so errors do not add up; with ``reference: cell`` a
     change starts from the cell's present weight, so n writes leave an error of std sqrt(n).
+
+    With ``verify`` the loop is closed: cells that read further than the tolerance from their target are programmed
+    again. A retry programs a cell afresh, as where each pulse erases what was there (melt-quenched phase change:
+    Papandreou et al., IEEE ISCAS (2011), 329); or it moves the cell by what it reads to be off, as where pulses add up
+    (metal oxides: Alibart et al., Nanotechnology 23, 075201 (2012)).
+
+    Attributes:
+        events: programming events of every cell so far, retries among them, [outputs, inputs].
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -111,6 +120,7 @@ class ProgrammedCells(Cells):
         self.step = card.update.resolution
         self.target = self.bounds.clip_(weight.clone())
         self.weight = self.target.clone()
+        self.events = torch.zeros(weight.shape, dtype=torch.int32, device=weight.device)
         self._program(torch.ones_like(self.target, dtype=torch.bool))
 
     def write(self, change: Tensor) -> None:
@@ -125,18 +135,48 @@ class ProgrammedCells(Cells):
 
     def _program(self, cells: Tensor) -> None:
         noise = torch.randn(self.target.shape, generator=self.generator, device=self.target.device)
-        noise.mul_(programming_std(self.update.noise, self.target.abs() / self.full_scale))
-        written = self.bounds.clip_(noise.add_(self.target))
+        std = programming_std(self.update.noise, self.target.abs() / self.full_scale)
+        written = self.bounds.clip_(noise.mul_(std).add_(self.target))
         self.weight = torch.where(cells, written, self.weight)
+        self.events += cells
+        if self.update.verify is not None:
+            self._retry(self.update.verify, cells, std)
+
+    def _retry(self, verify: Verify, cells: Tensor, std: Tensor) -> None:
+        """Read the programmed cells, and program those again that are off, until none is or the rounds are spent."""
+        off = cells.nonzero(as_tuple=True)
+        for _ in range(verify.max_rounds - 1):
+            miss = verifying_read(self.weight[off] - self.target[off], verify.read_std, self.generator)
+            bad = miss.abs() > verify.tolerance
+            off, miss = (off[0][bad], off[1][bad]), miss[bad]
+            if miss.numel() == 0:
+                return
+            noise = torch.randn(miss.shape, generator=self.generator, device=miss.device)
+            if verify.correction_noise is None:
+                self.weight[off] = self.target[off] + noise.mul_(std[off])
+            else:
+                self.weight[off] -= miss.mul_(noise.mul_(verify.correction_noise).add_(1))
+            self.bounds.clip_(self.weight)
+            self.events[off] += 1
 
     def state(self) -> dict[str, Any]:
-        """Return weights, targets and the generator."""
-        return super().state() | {"target": self.target}
+        """Return weights, targets, counted events and the generator."""
+        return super().state() | {"target": self.target, "events": self.events}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         super().load(state)
         self.target.copy_(state["target"])
+        self.events.copy_(state["events"])
+
+
+def verifying_read(
+    error: Float[Tensor, " cells"], std: float, generator: torch.Generator
+) -> Float[Tensor, " cells"]:
+    """Read how far cells are from their targets, with noise of ``std``."""
+    if std == 0:
+        return error
+    return error + torch.randn(error.shape, generator=generator, device=error.device).mul_(std)
 
 
 def programming_std(noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

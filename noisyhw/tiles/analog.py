@@ -19,6 +19,7 @@ from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
 from ..devices.read_noise import ReadNoiseSource
 from ..devices.step_shapes import ShapedCells
+from ..devices.temperature import Thermal
 from .base import Tile
 
 
@@ -49,6 +50,7 @@ class AnalogTile(Tile):
         )
         self.adc_spread = AdcSpread(card.periphery, self.outputs, seed, name, weight.device)
         self.ageing = Ageing(card, shape, seed, name, weight.device)
+        self.thermal = Thermal(card, shape, seed, name, weight.device)
         self.step = self.cells.step
 
     def forward(
@@ -60,12 +62,16 @@ class AnalogTile(Tile):
         if self.card.periphery.dac is not None:
             seen = convert_(seen.clone() if seen is x else seen, self.card.periphery.dac)
         seen = bend(seen, self.card.periphery)
-        weight = self.array.seen(self.ageing.of(self.cells.weight))
+        weight = self.array.seen(self._free())
         y = self.array.product(seen, weight, reads)
         self.noise.add_(y, seen, weight)
         self.adc_spread.apply_(y)
         convert_(y, self.card.periphery.adc)
         return y if scale is None else y.mul_(scale)
+
+    def _free(self) -> Tensor:
+        """What cells hold that are not stuck: as written, at their age and temperature."""
+        return self.thermal.of(self.ageing.of(self.cells.weight))
 
     def _scale(self, x: Tensor) -> Tensor | None:
         if self.card.periphery.input_scaling == "none":
@@ -88,11 +94,17 @@ class AnalogTile(Tile):
 
     def twin(self) -> Float[Tensor, "outputs inputs"]:
         """Return a copy of what the cells hold (see :class:`Tile`)."""
-        return self.array.held(self.ageing.of(self.cells.weight)).clone()
+        return self.array.held(self._free()).clone()
 
     def set_age(self, age: float | int | str) -> None:
         """Let reads see the tile at that age (see :class:`Tile`)."""
-        self.ageing.set(age)
+        self.ageing.set(age, self.thermal.speed)
+
+    def set_temperature(self, kelvin: float | None) -> None:
+        """Let reads see the tile at that temperature (see :class:`Tile`)."""
+        self.thermal.set(kelvin)
+        self.ageing.set(self.ageing.age_s, self.thermal.speed)
+        self.noise.card = self.thermal.noise(self.card.read_noise)
 
     def sibling(self, purpose: str) -> AnalogTile:
         """Make another tile of this device (see :class:`Tile`)."""
@@ -105,6 +117,7 @@ class AnalogTile(Tile):
             "array": self.array.state(),
             "noise": self.noise.state(),
             "age_s": self.ageing.age_s,
+            "kelvin": self.thermal.kelvin,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -112,7 +125,8 @@ class AnalogTile(Tile):
         self.cells.load(state["cells"])
         self.array.load(state.get("array"))
         self.noise.load(state["noise"])
-        self.ageing.set(state.get("age_s", 0.0))
+        self.set_temperature(state.get("kelvin"))
+        self.set_age(state.get("age_s", 0.0))
 
 
 def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:

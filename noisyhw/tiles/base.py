@@ -64,6 +64,18 @@ class Tile(abc.ABC):
         if age not in (0, "0s"):
             raise UsageError(f"age: {type(self).__name__} does not age")
 
+    def set_temperature(self, kelvin: float | None) -> None:
+        """Let reads see the tile as it is, and ages, at that temperature; None: at the card's reference.
+
+        Args:
+            kelvin: temperature in K.
+
+        Raises:
+            UsageError: it is no temperature, or this tile does not depend on it.
+        """
+        if kelvin is not None:
+            raise UsageError(f"temperature: {type(self).__name__} does not depend on it")
+
     def sibling(self, purpose: str) -> Tile:
         """Another tile of the same device and size, with weights zero and draws of its own, named after ``purpose``.
 

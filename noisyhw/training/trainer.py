@@ -162,8 +162,10 @@ class Trainer:
 
     def _finish_epoch(self, started: float) -> Row:
         self.chip.set_age(self.experiment.device.age)
+        self.chip.set_temperature(self.experiment.device.temperature_k)
         test = self.evaluate(self.data.test_x, self.data.test_y)
         self.chip.set_age(0)
+        self.chip.set_temperature(None)
         train, classes = self.tally, not self.data.train_y.is_floating_point()
         row = Row(
             epoch=self.epoch + 1,
