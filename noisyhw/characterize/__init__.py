@@ -2,7 +2,8 @@
 
 from .fitting import MODELS, Fitted, fit
 from .merit import compare, merit
-from .panels import PANELS, Panel
+from .panel import Panel
+from .panels import PANELS
 from .template import card_template
 
 __all__ = ["MODELS", "PANELS", "Fitted", "Panel", "card_template", "compare", "fit", "merit"]

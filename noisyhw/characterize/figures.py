@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..cards.device import DeviceCard
 from ..errors import RunError
 from ..training.files import write_atomically
-from .panels import PANELS, Drawing, Panel
+from .panel import Drawing, Panel
+from .panels import PANELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 COLUMNS = 3
 SIZE_IN = (5.2, 3.8)
 """Width and height of one panel, in inches."""
+
+TITLE_WIDTH = 60
+"""Characters that fit over one panel."""
 
 
 def plot_device(card: DeviceCard, folder: Path, seed: int = 0) -> tuple[list[Path], list[str]]:
@@ -57,7 +62,8 @@ def _together(card: DeviceCard, drawn: list[tuple[Panel, Drawing]]) -> Figure:
         finish(place, panel.title)
     for place in grid[len(drawn) :]:
         place.set_axis_off()
-    figure.suptitle(f"{card.name}: {card.title}" if card.title else card.name, fontsize="medium")
+    title = f"{card.name}: {card.title}" if card.title else card.name
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH * columns), fontsize="medium")
     return figure
 
 

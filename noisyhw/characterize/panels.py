@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,29 +13,14 @@ from ..cards.device import DeviceCard, ReadNoise
 from ..devices.converters import level_spacing
 from ..devices.read_noise import gaussian_std
 from . import probe
+from .ageing_panel import ageing
+from .ir_drop_panel import ir_drop
 from .likelihood import Vector
-
-Axes: TypeAlias = Any
-Drawing: TypeAlias = Callable[[Axes], None]
+from .panel import Axes, Drawing, Panel
 
 CELLS, SHOWN_CELLS, CYCLES = 256, 4, 5
 READS, SPECTRUM_READS, SEGMENT, OUTPUTS = 20_000, 16_384, 1024, 16
 TARGETS = 41
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One picture of a device.
-
-    Args:
-        name: of its file.
-        title: for people.
-        prepare: simulates the card with a seed; returns what draws it, or why there is nothing to draw.
-    """
-
-    name: str
-    title: str
-    prepare: Callable[[DeviceCard, int], Drawing | str]
 
 
 def read_noise_histogram(card: DeviceCard, seed: int) -> Drawing | str:
@@ -221,5 +204,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("converters", "Converters", converters),
     Panel("bounds", "Bounds of the cells", bounds_spread),
     Panel("steps", "Steps of the cells", steps_spread),
+    Panel("ageing", "Ageing", ageing),
+    Panel("ir-drop", "What cells lose to the wires", ir_drop),
 )
-"""In the order of the figure. Panels of drift, IR drop and the like go here."""
+"""In the order of the figure."""

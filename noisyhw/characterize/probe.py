@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards.device import Converter, DeviceCard, Periphery
+from ..cards.device import Converter, DeviceCard, Periphery, Weights
 from ..devices.device import Device
+from ..devices.ir_drop_exact import exact_read
 from ..streams import stream
 from ..tiles.base import Tile
 
@@ -113,6 +114,46 @@ def programmed(card: DeviceCard, targets: int, cells: int, seed: int) -> tuple[T
     wanted = torch.linspace(low, high, targets)
     tile = Device(card).tile(wanted[:, None].expand(targets, cells).contiguous(), seed, "characterize")
     return wanted, tile.twin()
+
+
+def aged(
+    card: DeviceCard, levels: int, cells: int, times_s: list[float], seed: int, kelvin: float | None
+) -> Float[Tensor, "times levels cells"]:
+    """Weights of cells that were written to levels over the whole range, at some times after that.
+
+    Args:
+        card: a device that ages.
+        levels: how many of them.
+        cells: at each level.
+        times_s: since the last write, in s.
+        seed: of the device.
+        kelvin: temperature at which the cells age and are read; None: the card's reference.
+    """
+    wanted = torch.linspace(card.weights.min or -1.0, card.weights.max or 1.0, levels)
+    tile = Device(card).tile(wanted[:, None].expand(levels, cells).contiguous(), seed, "characterize")
+    tile.set_temperature(kelvin)
+    found = []
+    for time_s in times_s:
+        tile.set_age(time_s)
+        found.append(tile.twin())
+    return torch.stack(found)
+
+
+def wire_maps(card: DeviceCard, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """An array with all cells at the largest weight, behind the card's wires.
+
+    Returns:
+        The weights, those that a tile's reads see, and those of the exact network, each [outputs, inputs].
+    """
+    wires, largest = card.periphery.ir_drop, card.weights.max
+    assert wires is not None
+    assert largest is not None
+    only = DeviceCard(
+        name="wires", weights=Weights(min=-largest, max=largest), periphery=Periphery(ir_drop=wires)
+    )
+    weight, one_by_one = torch.full((size, size), largest), torch.eye(size)
+    seen = Device(only).tile(weight).forward(one_by_one[None])[0].t()
+    return weight, seen, exact_read(weight, one_by_one, wires, largest).t().float()
 
 
 def cell_bounds(card: DeviceCard, cells: int, seed: int) -> tuple[Tensor, Tensor]:

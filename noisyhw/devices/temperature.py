@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import DeviceCard, ReadNoise
-from ..cards.temperature import HIGHEST_K, LOWEST_K
+from ..cards.temperature import HIGHEST_K, LOWEST_K, Temperature
 from ..errors import UsageError
 from ..streams import stream
 
@@ -90,10 +90,7 @@ class Thermal:
     @property
     def speed(self) -> float:
         """How many times faster than at the reference cells forget: exp(E / k (1 / T_ref - 1 / T))."""
-        if self.card is None or self.kelvin is None or self.card.activation_energy_ev is None:
-            return 1.0
-        inverse = 1 / self.card.reference_k - 1 / self.kelvin
-        return math.exp(min(self.card.activation_energy_ev / BOLTZMANN_EV * inverse, LARGEST_EXPONENT))
+        return speed_at(self.card, self.kelvin)
 
     def noise(self, card: ReadNoise) -> ReadNoise:
         """Return the read noise at this temperature."""
@@ -102,3 +99,11 @@ class Thermal:
         share = math.sqrt(1 + self._above / self.card.reference_k)
         white = card.white.model_copy(update={"std": card.white.std * share})
         return card.model_copy(update={"white": white})
+
+
+def speed_at(card: Temperature | None, kelvin: float | None) -> float:
+    """How many times faster than at the reference cells forget at a temperature: exp(E / k (1 / T_ref - 1 / T))."""
+    if card is None or kelvin is None or card.activation_energy_ev is None:
+        return 1.0
+    exponent = card.activation_energy_ev / BOLTZMANN_EV * (1 / card.reference_k - 1 / kelvin)
+    return math.exp(max(min(exponent, LARGEST_EXPONENT), -LARGEST_EXPONENT))
