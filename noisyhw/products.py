@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGE = 10**8
+LARGE = 10**6
 """Multiply-adds from which on oneDNN is asked; below, its longer start costs more than it saves."""
 
 _onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn else None
@@ -15,11 +15,11 @@ _onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn else None
 def product(
     a: Float[Tensor, "*rows inner"], b: Float[Tensor, "inner columns"]
 ) -> Float[Tensor, "*rows columns"]:
-    """A b, summed in float32.
+    """Return a b, summed in float32.
 
     PyTorch multiplies float32 matrices on x86 processors with MKL, which on processors of other makers than its own
-    takes about twice as long as oneDNN, which PyTorch carries too (for convolutions and compiled code). Large products on a
-    CPU therefore go to oneDNN. Both sum in float32; their last bits differ.
+    takes about twice as long as oneDNN, which PyTorch carries too (for convolutions and compiled code). Large products
+    on a CPU therefore go to oneDNN. Both sum in float32; their last bits differ.
     """
     if _onednn is None or not _suits(a, b):
         return torch.matmul(a, b)

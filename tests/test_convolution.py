@@ -38,8 +38,8 @@ def torch_forward(chip: Chip, x: torch.Tensor) -> list[torch.Tensor]:
     values, found = x.view(-1, *IMAGE), []
     for layer, conv in zip(chip.layers, CONV, strict=False):
         assert layer.patches is not None
-        kernel = layer.tile.twin().view(conv.channels, layer.patches.channels, conv.kernel, conv.kernel)
-        a = F.conv2d(values, kernel, layer.bias, conv.stride, conv.padding)
+        kernel = layer.tile.twin().view(conv.channels, conv.kernel, conv.kernel, layer.patches.channels)
+        a = F.conv2d(values, kernel.permute(0, 3, 1, 2), layer.bias, conv.stride, conv.padding)
         found.append(a.permute(0, 2, 3, 1).flatten(1))
         values = F.leaky_relu(a, 0.2)
     flat = values.permute(0, 2, 3, 1).flatten(1)
@@ -62,7 +62,8 @@ def test_patches_are_cut_as_torch_unfolds(stride: int, padding: int, kernel: int
     cut = Patches(*IMAGE, kernel, stride, padding, channels_first=True)
     ours = cut.cut(images()[None])[0].view(5, cut.count, cut.size)
     theirs = F.unfold(images().view(5, *IMAGE), kernel, padding=padding, stride=stride)
-    assert torch.equal(ours, theirs.transpose(1, 2))
+    by_channel = theirs.transpose(1, 2).view(5, cut.count, IMAGE[0], kernel * kernel)
+    assert torch.equal(ours, by_channel.transpose(2, 3).flatten(2))
 
 
 def test_bps_update_of_a_convolution_is_torchs_gradient() -> None:
@@ -84,8 +85,10 @@ def plain_forward(chip: Chip, kernels: list[torch.Tensor], x: torch.Tensor) -> t
     values = x.view(-1, *IMAGE)
     for layer, conv, weight in zip(chip.layers, CONV, kernels, strict=False):
         assert layer.patches is not None
-        kernel = weight.view(conv.channels, layer.patches.channels, conv.kernel, conv.kernel)
-        values = F.leaky_relu(F.conv2d(values, kernel, layer.bias, conv.stride, conv.padding), 0.2)
+        kernel = weight.view(conv.channels, conv.kernel, conv.kernel, layer.patches.channels)
+        values = F.leaky_relu(
+            F.conv2d(values, kernel.permute(0, 3, 1, 2), layer.bias, conv.stride, conv.padding), 0.2
+        )
     hidden = F.linear(values.permute(0, 2, 3, 1).flatten(1), kernels[2], chip.layers[2].bias)
     return F.linear(F.leaky_relu(hidden, 0.2), kernels[3], chip.layers[3].bias)
 
@@ -130,3 +133,11 @@ def test_a_patch_that_does_not_fit_is_refused_with_both_sizes() -> None:
         build_chip(
             Device("ideal"), (64, 10), Network(conv=(Convolution(channels=2, kernel=9),)), image=(1, 8, 8)
         )
+
+
+def test_many_patches_are_read_part_by_part_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = make_card(periphery={"input_scaling": "max", "dac": {"bits": 7, "range": 1.0}})
+    reads = [conv_chip(card.model_dump(exclude_defaults=True)).predict(images(40))]
+    monkeypatch.setattr("noisyhw.tiles.analog.PART", 1 << 10)
+    reads.append(conv_chip(card.model_dump(exclude_defaults=True)).predict(images(40)))
+    torch.testing.assert_close(*reads)

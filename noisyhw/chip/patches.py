@@ -50,13 +50,20 @@ class Patches:
         return self.out_height * self.out_width
 
     def cut(self, x: Float[Tensor, "passes samples units"]) -> Float[Tensor, "passes patches inputs"]:
-        """All patches of all images: [passes, samples * count, size], a patch ordered (channel, row, column)."""
+        """All patches of all images: [passes, samples * count, size], a patch ordered (row, column, channel).
+
+        So ordered, a row of a patch lies in one piece in the image.
+        """
         passes, samples = x.shape[:2]
         if self.channels_first:
             images = x.reshape(-1, self.channels, self.height, self.width).permute(0, 2, 3, 1)
         else:
             images = x.reshape(-1, self.height, self.width, self.channels)
-        if self.padding:
-            images = F.pad(images, (0, 0, self.padding, self.padding, self.padding, self.padding))
-        windows = images.unfold(1, self.kernel, self.stride).unfold(2, self.kernel, self.stride)
+        pad = self.padding
+        images = (F.pad(images, (0, 0, pad, pad, pad, pad)) if pad else images).contiguous()
+        image, row, pixel = images.stride()[:3]
+        windows = images.as_strided(
+            (len(images), self.out_height, self.out_width, self.kernel, self.kernel * self.channels),
+            (image, self.stride * row, self.stride * pixel, row, 1),
+        )
         return windows.reshape(passes, samples * self.count, self.size)

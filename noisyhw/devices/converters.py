@@ -7,6 +7,9 @@ from torch import Tensor
 
 from ..cards.device import Converter
 
+SMALLEST_SCALE = 1e-30
+"""Inputs that are all smaller are as good as zero."""
+
 
 def level_spacing(card: Converter) -> float:
     """Distance between neighbouring levels: 2 range / (2^bits - 2).
@@ -18,14 +21,32 @@ def level_spacing(card: Converter) -> float:
     return 2 * card.range / (levels - 1)
 
 
-def convert_(values: Float[Tensor, "*shape"], card: Converter | None) -> Float[Tensor, "*shape"]:
-    """Clip ``values`` to the converter's range and round them to its levels, in place.
+def convert(
+    values: Float[Tensor, "*shape"], card: Converter | None, scale: Float[Tensor, "*#shape"] | None = None
+) -> Float[Tensor, "*shape"]:
+    """Divide ``values`` by ``scale``, clip them to the converter's range and round them to its levels.
 
     Args:
-        values: analog values, in units of the converter's range.
-        card: the converter; None leaves the values as they are.
+        values: analog values.
+        card: the converter; None: a continuous one.
+        scale: what 1 stands for, at least the size of the largest value; None: 1, and values may be of any size.
     """
+    if scale is not None:
+        scale = scale.clamp(min=SMALLEST_SCALE)
     if card is None:
-        return values
+        return values if scale is None else values / scale
     spacing = level_spacing(card)
-    return values.clamp_(-card.range, card.range).div_(spacing).round_().mul_(spacing)
+    levels = values / spacing if scale is None else values * (1 / (scale * spacing))
+    return _round_(levels, card, scale is not None)
+
+
+def convert_(values: Float[Tensor, "*shape"], card: Converter | None) -> Float[Tensor, "*shape"]:
+    """:func:`convert`, in place and without a scale."""
+    return values if card is None else _round_(values.div_(level_spacing(card)), card, False)
+
+
+def _round_(levels: Tensor, card: Converter, scaled: bool) -> Tensor:
+    spacing = level_spacing(card)
+    if not (scaled and card.range >= 1):
+        levels.clamp_(-card.range / spacing, card.range / spacing)
+    return levels.round_().mul_(spacing)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
+from ..streams import normal_
 from .cells import Cells
 from .pooled_pulses import TrainSums, draw, train_sums
 from .pulse_trains import draw_pulses, expected_pulses
@@ -165,7 +166,7 @@ class PulsedCells(Cells):
         return inner.add(self._normal(inner), alpha=self.update.write_noise)
 
     def _normal(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator, device=like.device)
+        return normal_(torch.empty_like(like, memory_format=torch.contiguous_format), self.generator)
 
     def _clip(self, values: Tensor, cells: Which) -> Tensor:
         low, high = self.bounds.low, self.bounds.high

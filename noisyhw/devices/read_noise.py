@@ -9,7 +9,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from ..cards.device import ReadNoise, TelegraphNoise
-from ..streams import stream
+from ..streams import normal_, stream
 from .common_noise import Common
 from .flicker import Flicker
 from .weight_dependent import WeightDependent
@@ -56,8 +56,7 @@ class ReadNoiseSource:
         cells = self.weight_dependent
         std = gaussian_std(self.card, inputs, 0.0 if cells is None else cells.variance(inputs, weight))
         if std is not None:
-            noise = torch.empty_like(reads).normal_(generator=self.generator)
-            reads.addcmul_(noise, std)
+            reads.addcmul_(normal_(torch.empty_like(reads), self.generator), std)
         if self.telegraph is not None:
             self.telegraph.add_(reads)
         if self.flicker is not None:
@@ -66,6 +65,11 @@ class ReadNoiseSource:
             self.common.add_(reads)
         if self.card.mean:
             reads.add_(self.card.mean)
+
+    @property
+    def memoryless(self) -> bool:
+        """Whether a read's noise does not hang on the reads before."""
+        return self.telegraph is None and self.flicker is None
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""

@@ -130,11 +130,11 @@ def make_shape(card: DeviceCard, shape: tuple[int, int], draws: torch.Generator)
 class ShapedCells(PulsedCells):
     """Pulsed cells with a step shape: a pulse up adds step_up g_up(w), a pulse down takes step_down g_down(w).
 
-    Many pulses go in sub-steps that move a cell by no more than 1 % of its range. Within a sub-step the shape is replaced
-    by its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
+    Many pulses go in sub-steps that move a cell by no more than 1 % of its range. Within one the shape is replaced by
+    its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
-    209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes one sub-step for all of them.
+    209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one.
     The variance of the noise is carried from sub-step to sub-step.
     """
 

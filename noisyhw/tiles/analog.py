@@ -13,7 +13,7 @@ from ..devices.adc_spread import AdcSpread
 from ..devices.ageing import Ageing
 from ..devices.array import Array
 from ..devices.cells import Cells, ExactCells, ProgrammedCells
-from ..devices.converters import convert_
+from ..devices.converters import convert, convert_
 from ..devices.nonlinearity import bend
 from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
@@ -21,6 +21,9 @@ from ..devices.read_noise import ReadNoiseSource
 from ..devices.step_shapes import ShapedCells
 from ..devices.temperature import Thermal
 from .base import Tile
+
+PART = 1 << 19
+"""Inputs that are converted at once: 2 MiB, which stay in a processor's cache."""
 
 
 class AnalogTile(Tile):
@@ -56,12 +59,16 @@ class AnalogTile(Tile):
     def forward(
         self, x: Float[Tensor, "passes samples inputs"], reads: int | None = None
     ) -> Float[Tensor, "reads samples outputs"]:
-        """Read the tile (see :class:`Tile`)."""
+        """Read the tile (see :class:`Tile`): very many vectors, as in a convolution, part by part."""
+        vectors = max(1, PART // self.inputs)
+        small = 8 * self.outputs * self.inputs <= PART  # else every part would load the weights anew
+        if x.shape[1] <= vectors or not (small and self.noise.memoryless and self.array.telegraph is None):
+            return self._read(x, reads)
+        return torch.cat([self._read(part, reads) for part in torch.split(x, vectors, 1)], 1)
+
+    def _read(self, x: Tensor, reads: int | None) -> Tensor:
         scale = self._scale(x)
-        seen = x if scale is None else x / scale.clamp(min=torch.finfo(x.dtype).tiny)
-        if self.card.periphery.dac is not None:
-            seen = convert_(seen.clone() if seen is x else seen, self.card.periphery.dac)
-        seen = bend(seen, self.card.periphery)
+        seen = bend(convert(x, self.card.periphery.dac, scale), self.card.periphery)
         weight = self.array.seen(self._free())
         y = self.array.product(seen, weight, reads)
         self.noise.add_(y, seen, weight)
@@ -76,7 +83,8 @@ class AnalogTile(Tile):
     def _scale(self, x: Tensor) -> Tensor | None:
         if self.card.periphery.input_scaling == "none":
             return None
-        return x.abs().amax(dim=-1, keepdim=True)
+        lowest, highest = x.aminmax(dim=-1, keepdim=True)
+        return highest.maximum(lowest.neg_())
 
     def update(
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float

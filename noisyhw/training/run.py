@@ -19,6 +19,7 @@ import pandas as pd
 from ..cards import load_experiment
 from ..cards.experiment import Experiment
 from ..errors import NoisyhwError, RunError, UsageError
+from ..memory import keep_freed_memory
 from ..tasks import Data, get_task
 from .curve import draw_curve
 from .environment import environment
@@ -256,6 +257,7 @@ def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
 
 def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher: Watcher) -> Run:
     """Train to the end; whatever stops it, the folder says so and can be resumed."""
+    keep_freed_memory()
     identity = record["identity"]
     record = record | {"status": "running", "reason": None}
     folder.write_record(record)
