@@ -131,7 +131,8 @@ class ShapedCells(PulsedCells):
     by its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
-    209 (2010), Section 2.4). The variance of the cycle-to-cycle noise is carried from sub-step to sub-step.
+    209 (2010), Section 2.4). Cycle-to-cycle noise is drawn in every sub-step, so that the steps which follow, and the
+    bounds, see it: where it is many steps large, it shifts the mean too.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -143,19 +144,22 @@ class ShapedCells(PulsedCells):
         assert self.bounds.high is not None
         low, high = (_take(b.expand(self.inner.shape), cells) for b in (self.bounds.low, self.bounds.high))
         steps = _take(self.step_up, cells), _take(self.step_down, cells)
-        weight, variance = start, torch.zeros_like(start)
+        weight, std = start, None
         most = float((up + down).max())
         left = 1.0
         for turn in range(MOST_SUB_STEPS, 0, -1):
+            if std is not None:
+                noise = torch.randn(weight.shape, generator=self.generator, device=weight.device)
+                weight = (weight + noise.mul_(self.update.cycle_noise * std)).clamp(low, high)
             local = Tangent(self.shape, weight, low, high, cells, steps)
             part = min(left, max(FINENESS / local.speed(up, down), 1 / most, left / turn))
-            weight, keep, drawn = local.go(up * part, down * part, self.update.cycle_noise_scales)
+            weight, variance = local.go(up * part, down * part, self.update.cycle_noise_scales)
             weight = weight.clamp(low, high)
-            variance = variance * keep.square() + drawn
+            std = variance.sqrt() if self.update.cycle_noise else None
             left -= part
             if left <= 0:
                 break
-        return weight, variance.sqrt() if self.update.cycle_noise else None
+        return weight, std
 
 
 class Tangent:
@@ -180,8 +184,8 @@ class Tangent:
         """The largest distance that pulses in either direction would go, as a share of the cell's range."""
         return max(float(((up * self.step_up).maximum(down * self.step_down) / self.range).max()), 1e-12)
 
-    def go(self, up: Tensor, down: Tensor, scales: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights afterwards, what is kept of an earlier deviation, and the variance of noise of relative std 1."""
+    def go(self, up: Tensor, down: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
+        """Weights afterwards, and the variance of noise of relative std 1."""
         move = Move(up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
         moved = move.mean(torch.zeros_like(self.weight))
         steady = _ratio(torch.expm1(2 * move.log_keep), 2 * move.log_keep)
@@ -192,7 +196,7 @@ class Tangent:
             )
         else:
             sizes = self.own[0].square(), self.own[1].square()
-        return self.weight + moved, move.log_keep.exp(), steady * (up * sizes[0] + down * sizes[1])
+        return self.weight + moved, steady * (up * sizes[0] + down * sizes[1])
 
 
 def _mean_square(first: Tensor, last: Tensor) -> Tensor:
