@@ -98,6 +98,14 @@ CARDS: dict[str, dict[str, Any]] = {
         "retention": {"tau_s": 1000.0, "tau_spread": 0.2, "rest": 0.1},
         "age": "10min",
     },
+    "one-sided, decaying": {
+        "weights": BOUNDS,
+        "update": {
+            "kind": "one_sided",
+            "step": 0.02,
+            "decay": {"rate": 5.0, "floor": 0.1},
+        },
+    },
     "one-sided": {
         "weights": BOUNDS,
         "update": {
@@ -106,6 +114,8 @@ CARDS: dict[str, dict[str, Any]] = {
             "step_spread": 0.2,
             "saturation": 0.9,
             "cycle_noise": 0.3,
+            "cycle_noise_constant": 0.002,
+            "cycle_noise_slope": 0.1,
             "refresh_above": 0.3,
             "refresh_other": 0.05,
             "programming_noise": 0.02,

@@ -23,7 +23,7 @@ from .read_effects import (
     WeightDependentNoise,
     refuse_contradictions,
 )
-from .shapes import Shape, TableShape
+from .shapes import ExponentialDecay, Shape, TableShape
 
 
 class Source(Card):
@@ -208,8 +208,17 @@ class OneSidedUpdate(Card):
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per conductance."
     )
     saturation: Fraction = Field(1.0, description="How far the step shrinks from conductance 0 to the bound.")
+    decay: ExponentialDecay | None = Field(
+        None, description="A step that shrinks exponentially, in place of 'saturation'; empty: linearly."
+    )
     cycle_noise: NonNegative = Field(
         0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
+    )
+    cycle_noise_constant: NonNegative = Field(
+        0.0, description="What every pulse's std has besides, in weight units."
+    )
+    cycle_noise_slope: NonNegative = Field(
+        0.0, description="What every pulse's std has besides, as a share of the conductance."
     )
     refresh_above: Fraction = Field(
         0.75, description="A pair is refreshed when its fuller half is above this share of its bound ..."
@@ -226,6 +235,8 @@ class OneSidedUpdate(Card):
     def _refreshable(self) -> Self:
         if self.refresh_other > self.refresh_above:
             raise ValueError("'refresh_other' is the emptier half's threshold: at most 'refresh_above'")
+        if self.decay is not None and self.saturation != 1:
+            raise ValueError("'decay' takes the place of 'saturation'; leave this out")
         return self
 
 

@@ -64,16 +64,19 @@ class OneSidedCells(Cells):
         self._apply(torch.stack([draw_pulses(mean, variance, self.generator) for mean, variance in trains]))
 
     def _apply(self, counts: Tensor) -> None:
+        self.pair = torch.where(counts > 0, self._raised(counts), self.pair)
+        self._refresh()
+        self.weight = self.pair[0] - self.pair[1]
+
+    def _raised(self, counts: Tensor) -> Tensor:
+        """Conductances after so many pulses each."""
         none = torch.zeros((), device=counts.device)
         move = Move(counts, none, self.steps, none, self.pull, none)
         raised = move.mean(self.pair)
         if self.update.cycle_noise:
             noise = torch.randn(raised.shape, generator=self.generator, device=raised.device)
             raised = raised + noise.mul_(self.update.cycle_noise * move.noise(self.pair, True))
-        raised = raised.clamp(min=none).minimum(self.full)
-        self.pair = torch.where(counts > 0, raised, self.pair)
-        self._refresh()
-        self.weight = self.pair[0] - self.pair[1]
+        return raised.clamp(min=none).minimum(self.full)
 
     def _refresh(self) -> None:
         filled = self.pair / self.full.clamp(min=1e-12)
