@@ -52,6 +52,10 @@ CARDS: dict[str, dict[str, Any]] = {
         "drift": {"nu": 0.05, "nu_spread": 0.02, "t0_s": 20.0},
         "age": "1h",
     },
+    "saturating read noise": {
+        "weights": BOUNDS,
+        "read_noise": {"weight_dependent": {"coefficient": 0.1, "saturates_at": 0.2}},
+    },
     "linear step": {"weights": BOUNDS, "update": {**PULSED, "slope_up": 0.8, "slope_down": 0.9}},
     "exponential step": {
         "weights": BOUNDS,
@@ -91,7 +95,13 @@ CARDS: dict[str, dict[str, Any]] = {
         "weights": BOUNDS,
         "update": {
             "kind": "programmed",
-            "noise": {"constant": 0.02, "linear": 0.05, "quadratic": 0.03},
+            "noise": {
+                "constant": 0.02,
+                "linear": 0.05,
+                "quadratic": 0.03,
+                "saturating": 0.04,
+                "saturates_at": 0.2,
+            },
             "resolution": 0.02,
             "reference": "target",
         },

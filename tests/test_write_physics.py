@@ -254,6 +254,30 @@ def test_programming_noise_follows_its_polynomial_in_target_over_max(target: flo
     assert_std(tile.twin(), std)
 
 
+@pytest.mark.parametrize("target", [0.0, 0.2, -1.0, 4.0])
+def test_programming_noise_can_saturate_above_a_share_of_max(target: float) -> None:
+    noise = {"constant": 0.002, "saturating": 0.05, "saturates_at": 0.1}
+    tile = make_tile(programmed(noise, bound=8.0), torch.zeros(SHAPE))
+    tile.write(torch.full(SHAPE, target))
+    std = 0.002 + 0.05 * (1 - math.exp(-abs(target) / 8.0 / 0.1))
+    assert_mean(tile.twin(), target, std)
+    assert_std(tile.twin(), std)
+
+
+@pytest.mark.parametrize("noise", [{"saturating": 0.1}, {"saturates_at": 0.1}])
+def test_half_of_a_saturating_programming_noise_is_refused(noise: dict[str, float]) -> None:
+    with pytest.raises(
+        ValueError, match="give both 'saturating' \\(above 0\\) and 'saturates_at', or neither"
+    ):
+        programmed(noise)
+
+
+def test_a_saturating_programming_noise_needs_bounds() -> None:
+    noise = {"saturating": 0.1, "saturates_at": 0.1}
+    with pytest.raises(ValueError, match=r"update.noise.saturates_at needs weights.min and weights.max"):
+        make_card(update={"kind": "programmed", "resolution": STEP, "noise": noise})
+
+
 def test_the_first_programming_of_a_tile_is_noisy_too() -> None:
     tile = make_tile(programmed({"constant": 0.05}), torch.full(SHAPE, 0.2))
     assert_mean(tile.twin(), 0.2, 0.05)

@@ -125,11 +125,24 @@ class ReadNoise(Card):
 
 
 class ProgrammingNoise(Card):
-    """Std of a written weight about its target: constant + linear r + quadratic r^2, r = |target| / max."""
+    """Std of a written weight: constant + linear r + quadratic r^2 + saturating (1 - exp(-r / saturates_at)).
+
+    r = |target| / max.
+    """
 
     constant: Real = 0.0
     linear: Real = 0.0
     quadratic: Real = 0.0
+    saturating: NonNegative = Field(0.0, description="What the std rises by far above 'saturates_at'.")
+    saturates_at: Positive | None = Field(
+        None, description="Share of max over which the std saturates; needs 'saturating'."
+    )
+
+    @model_validator(mode="after")
+    def _saturates(self) -> Self:
+        if (self.saturating > 0) != (self.saturates_at is not None):
+            raise ValueError("give both 'saturating' (above 0) and 'saturates_at', or neither")
+        return self
 
 
 class ExactUpdate(Card):
@@ -346,6 +359,8 @@ class DeviceCard(Card):
             raise ValueError(
                 "update.noise.linear and update.noise.quadratic need weights.min and weights.max"
             )
+        if isinstance(update, ProgrammedUpdate) and update.noise.saturates_at is not None:
+            raise ValueError("update.noise.saturates_at needs weights.min and weights.max")
 
     def physics(self) -> dict[str, object]:
         """Return the fields that affect a result, for a run's identity: all but names, provenance and defaults."""
