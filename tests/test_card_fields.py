@@ -138,6 +138,7 @@ OTHER_CHOICE: dict[str, Any] = {
     "input_scaling": "max",
     "relative_to": "absolute",
     "cycle_noise_scales": False,
+    "step_distribution": "log_normal",
     "reference": "cell",
     "age": "1d",
     "bits": 4,
@@ -192,7 +193,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 CASES = [(name, leaf) for name, card in CARDS.items() for leaf in leaves(card)]
-CASES += [("linear step", ("update", "cycle_noise_scales"))]
+CASES += [("linear step", ("update", name)) for name in ("cycle_noise_scales", "step_distribution")]
 
 
 @pytest.mark.parametrize(

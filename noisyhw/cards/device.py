@@ -177,6 +177,10 @@ class PulsedUpdate(Card):
     step_spread: NonNegative = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
     )
+    step_distribution: Literal["normal", "log_normal"] = Field(
+        "normal",
+        description="Of the step over cells; log_normal: 'step' is its median, 'step_spread' the std of its log.",
+    )
     asymmetry: Annotated[float, Field(strict=True, ge=-1, le=1)] = Field(
         0.0, description="Steps up are step (1 + asymmetry), steps down step (1 - asymmetry)."
     )
@@ -209,6 +213,8 @@ class PulsedUpdate(Card):
     def _one_shape(self) -> Self:
         if self.shape is not None and (self.slope_up or self.slope_down):
             raise ValueError("'shape' takes the place of 'slope_up' and 'slope_down'; leave these at 0")
+        if self.step_distribution == "log_normal" and self.step_spread == 0:
+            raise ValueError("'step_distribution' changes nothing without 'step_spread'")
         return self
 
 

@@ -43,9 +43,11 @@ class PulsedCells(Cells):
         self._show(torch.arange(weight.numel(), device=weight.device))
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        step = self._per_cell(self.update.step, self.update.step * self.update.step_spread, shape).clamp_(
-            min=0
-        )
+        if self.update.step_distribution == "log_normal":
+            step = self._per_cell(0.0, self.update.step_spread, shape).exp().mul_(self.update.step)
+        else:
+            spread = self.update.step * self.update.step_spread
+            step = self._per_cell(self.update.step, spread, shape).clamp_(min=0)
         asymmetry = self._per_cell(self.update.asymmetry, self.update.asymmetry_spread, shape).clamp_(-1, 1)
         return (step * (1 + asymmetry)).expand(shape), (step * (1 - asymmetry)).expand(shape)
 
@@ -161,11 +163,14 @@ class Move:
         integral. With k = keep and l = -log keep, n pulses of a steady size a leave n a^2 (1 - k^2) / 2 l. If the noise
         is a share of the step at the present weight, a step's size decays as a + b k^t from the first pulse (t = 0) to
         the last (t = 1), where a is its size at the weight at which the cell comes to rest, and n pulses leave
-        n (a^2 (1 - k^2) / 2 l + 2 a b k (1 - k) / l + b^2 k^2).
+        n (a^2 (1 - k^2) / 2 l + 2 a b k (1 - k) / l + b^2 k^2). What turns the integrals back into sums, which are
+        exact where all pulses go one way, depends on the pull alone (see :func:`as_sums`).
         """
         steady = _ratio(torch.expm1(2 * self.log_keep), 2 * self.log_keep)
+        sums = as_sums(self.pull_up), as_sums(self.pull_down)
         if not scales:
-            return (steady * (self.up * self.step_up.square() + self.down * self.step_down.square())).sqrt()
+            up = self.up * self.step_up.square() * sums[0][0]
+            return (steady * (up + self.down * self.step_down.square() * sums[1][0])).sqrt()
         keep = self.log_keep.exp()
         fading = 2 * keep * _ratio(torch.expm1(self.log_keep), self.log_keep)
         rest = self.drift / (-self.log_keep).clamp(min=SMALLEST_RATE)
@@ -173,8 +178,21 @@ class Move:
             (self.up, self.step_up - self.pull_up * rest, self.pull_up * (rest - start)),
             (self.down, self.step_down + self.pull_down * rest, self.pull_down * (start - rest)),
         )
-        variance = sum(n * (a * a * steady + a * b * fading + (b * keep).square()) for n, a, b in parts)
+        variance = sum(
+            n * (a * a * steady * first + a * b * fading * second + (b * keep).square() * third)
+            for (n, a, b), (first, second, third) in zip(parts, sums, strict=True)
+        )
         return torch.as_tensor(variance).clamp(min=0).sqrt()
+
+
+def as_sums(pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over pulses, divided by the integrals that stand for them.
+
+    With q = 1 - pull and r = -log q: of q^2j, of q^j q^(n-1), and of q^(2n-2).
+    """
+    rate = -torch.log1p(-pull)
+    q = 1 - pull
+    return _ratio(2 * rate, pull * (2 - pull)), _ratio(rate, pull) / q, 1 / q.square()
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..cards.shapes import ExponentialShape, PowerShape, TableShape
-from .pulsed import LARGEST_PULL, Move, PulsedCells, _ratio, _take
+from .pulsed import LARGEST_PULL, Move, PulsedCells, _ratio, _take, as_sums
 
 FINENESS = 0.02
 """A sub-step moves no cell by more than this share of its range."""
@@ -191,12 +191,18 @@ class Tangent:
         steady = _ratio(torch.expm1(2 * move.log_keep), 2 * move.log_keep)
         if scales:
             sizes = (
-                _mean_square(self.step_up, self.step_up - self.pull_up * moved),
-                _mean_square(self.step_down, self.step_down + self.pull_down * moved),
+                _mean_square(self.step_up, self.step_up - self.pull_up * moved * _but_last(up)),
+                _mean_square(self.step_down, self.step_down + self.pull_down * moved * _but_last(down)),
             )
         else:
             sizes = self.own[0].square(), self.own[1].square()
-        return self.weight + moved, steady * (up * sizes[0] + down * sizes[1])
+        sums = as_sums(self.pull_up)[0], as_sums(self.pull_down)[0]
+        return self.weight + moved, steady * (up * sizes[0] * sums[0] + down * sizes[1] * sums[1])
+
+
+def _but_last(count: Tensor) -> Tensor:
+    """Share of the way before the last pulse, whose size counts."""
+    return 1 - 1 / count.clamp(min=1)
 
 
 def _mean_square(first: Tensor, last: Tensor) -> Tensor:
