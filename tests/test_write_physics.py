@@ -265,11 +265,6 @@ def test_log_normal_steps_have_the_cards_step_as_median_and_its_spread_of_the_lo
     assert_std(logs, 0.8)
 
 
-def test_log_normal_steps_without_a_spread_are_refused() -> None:
-    with pytest.raises(ValueError, match="'step_distribution' changes nothing without 'step_spread'"):
-        make_card(update={"kind": "pulsed", "step": 0.05, "step_distribution": "log_normal"})
-
-
 def programmed(noise: dict[str, float], reference: str = "target", bound: float = 1.0) -> DeviceCard:
     update = {"kind": "programmed", "resolution": STEP, "noise": noise, "reference": reference}
     return make_card(weights={"min": -bound, "max": bound}, update=update)

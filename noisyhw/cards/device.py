@@ -213,8 +213,6 @@ class PulsedUpdate(Card):
     def _one_shape(self) -> Self:
         if self.shape is not None and (self.slope_up or self.slope_down):
             raise ValueError("'shape' takes the place of 'slope_up' and 'slope_down'; leave these at 0")
-        if self.step_distribution == "log_normal" and self.step_spread == 0:
-            raise ValueError("'step_distribution' changes nothing without 'step_spread'")
         return self
 
 
