@@ -225,67 +225,40 @@ def test_a_saturated_sample_moves_a_cell_by_the_longest_train(backend: str) -> N
 # Pulse responses.
 
 CURVES: dict[str, DeviceCard] = {
+    "ReRamES": load_device("rram-exp"),
     "ReRamSB": load_device("rram"),
     "EcRam": load_device("ecram"),
-    "EcRamMO": on(
-        "noisyhw",
-        weights={"min": -0.8286, "max": 1.1714, "spread": 0.05},
-        update={
-            "kind": "pulsed",
-            "step": 2.8214e-4,
-            "step_spread": 0.1,
-            "asymmetry_spread": 0.01,
-            "slope_up": 0.4152,
-            "slope_down": 0.7342,
-            "cycle_noise": 2.0,
-        },
-    ),
-    "Capacitor": on(
-        "noisyhw",
-        weights={"min": -1.0, "max": 1.0, "spread": 0.07},
-        update={
-            "kind": "pulsed",
-            "step": 0.005,
-            "step_spread": 0.1,
-            "asymmetry_spread": 0.06,
-            "slope_up": 0.05,
-            "slope_down": 0.05,
-            "cycle_noise": 0.3,
-            "cycle_noise_scales": False,
-        },
-    ),
+    "EcRamMO": load_device("ecram-oxide"),
+    "Capacitor": load_device("capacitor"),
+    "GokmenVlasov": load_device("rpu"),
+    "ReRamArrayOM": load_device("rram-array-om"),
+    "ReRamArrayHfO2": load_device("rram-array-hfo2"),
     "Idealized": on(
         "noisyhw",
         weights={"min": -1.0, "max": 1.0, "spread": 0.3},
         update={"kind": "pulsed", "step": 0.0002, "step_spread": 0.3, "cycle_noise": 0.3},
     ),
-    "GokmenVlasov": on(
-        "noisyhw",
-        weights={"min": -1.0, "max": 1.0, "spread": 0.3},
-        update={
-            "kind": "pulsed",
-            "step": 0.0016,
-            "step_spread": 0.3,
-            "asymmetry_spread": 0.01,
-            "cycle_noise": 0.3,
-        },
-    ),
 }
-"""aihwkit's presets in our own fields. ReRamES and PCM belong here as soon as a shipped card says them."""
+"""aihwkit's presets, and our cards of the same cells."""
+BIG_STEPS = {"ReRamArrayOM": (1, 3, 10, 30, 100), "ReRamArrayHfO2": (1, 3, 10, 30, 100)}
+"""Numbers of pulses for those that a few take to the bounds."""
 CELLS = (50, 60)
 TILES, PART = 10, (50, 6)
 """aihwkit's cells are spread over ten tiles, each with noise of its own bias."""
 MARKS = (1, 30, 300, 1000)
-SPREAD_SLACK = 0.05
-"""Share of a spread over cells: what our fields do not say, e.g. the 5 % spread of EcRam's slopes."""
+SPREAD_SLACK = {"ReRamES": 0.1}
+"""Share of a spread over cells, 0.05 else: what our fields do not say, e.g. the 5 % spread of EcRam's slopes, or that
+ReRamES adds the spread of a step to both directions alike, of which the one down is smaller by a quarter."""
 
 
-def response(tile: Tile, at_once: bool) -> list[Tensor]:
-    """Weights after 1, 30, 300 and 1000 pulses up, and as many down again."""
+def response(
+    tile: Tile, at_once: bool, marks: tuple[int, ...] = MARKS, signs: tuple[int, ...] = (1, -1)
+) -> list[Tensor]:
+    """Weights after as many pulses up as the marks say, and as many down again."""
     found, up = [], torch.ones(tile.outputs, tile.inputs)
-    for sign in (1, -1):
+    for sign in signs:
         done = 0
-        for mark in MARKS:
+        for mark in marks:
             for size in [mark - done] if at_once else [1] * (mark - done):
                 tile.pulse(sign * size * up)
             done = mark
@@ -298,21 +271,49 @@ def test_potentiation_and_depression_follow_aihwkits_presets_in_mean_and_spread(
     """Ours in closed form (up to 700 pulses at once), theirs pulse for pulse."""
     card = CURVES[name]
     update: Any = card.update
-    ours = response(Device(card).tile(torch.zeros(CELLS)), True)
-    parts = [response(Device(preset(name)).tile(torch.zeros(PART), seed), False) for seed in range(TILES)]
-    theirs = [torch.cat(mark) for mark in zip(*parts, strict=True)]
-    biased = LIST_BIAS / math.sqrt(TILES)
-    reach, before = torch.zeros(()), torch.zeros(())
+    marks = BIG_STEPS.get(name, MARKS)
+    ours = response(Device(card).tile(torch.zeros(CELLS)), True, marks)
+    theirs = parts(name, marks)
+    reach, before = 0.0, 0.0
     for one, two in zip(ours, theirs, strict=True):
         # the noise's bias is a drift of every pulse, of this share of a step
-        reach = reach + (one.mean() - before).abs()
-        before = one.mean()
-        bias = biased * (update.cycle_noise * float(reach) + update.write_noise)
-        error = math.sqrt(float(one.var() + two.var()) / one.numel())
-        assert abs(float(one.mean() - two.mean())) < 5 * error + bias + 0.002
-        kurtosis = float((one - one.mean()).pow(4).mean() / one.var().square())
-        spread = 5 * math.sqrt((kurtosis - 1) / (2 * one.numel()))
-        assert abs(float(one.std() / two.std()) - 1) < spread + SPREAD_SLACK + biased * update.cycle_noise
+        reach, before = reach + abs(float(one.mean()) - before), float(one.mean())
+        bias = update.cycle_noise * reach + update.write_noise
+        assert_same_spread_over_cells(one, two, bias, SPREAD_SLACK.get(name, 0.05), update.cycle_noise)
+
+
+def parts(name: str, *how: tuple[int, ...]) -> list[Tensor]:
+    """The responses of a preset, pulse for pulse, all tiles' cells together."""
+    found = [
+        response(Device(preset(name)).tile(torch.zeros(PART), seed), False, *how) for seed in range(TILES)
+    ]
+    return [torch.cat(mark) for mark in zip(*found, strict=True)]
+
+
+def assert_same_spread_over_cells(
+    one: Tensor, two: Tensor, bias: float, slack: float, noise: float = 0.0
+) -> None:
+    """Mean and std over cells agree within five standard errors and the bias of so much of aihwkit's noise."""
+    biased = LIST_BIAS / math.sqrt(TILES)
+    error = math.sqrt(float(one.var() + two.var()) / one.numel())
+    assert abs(float(one.mean() - two.mean())) < 5 * error + biased * bias + 0.002
+    kurtosis = float((one - one.mean()).pow(4).mean() / one.var().square())
+    spread = 5 * math.sqrt((kurtosis - 1) / (2 * one.numel()))
+    assert abs(float(one.std() / two.std()) - 1) < spread + slack + biased * noise
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+@pytest.mark.parametrize("signs", [(1,), (-1,), (1, -1)], ids=["up", "down", "up and down"])
+def test_pulsed_phase_change_memory_follows_aihwkits_pairs_in_mean_and_spread(
+    signs: tuple[int, ...], at_once: bool
+) -> None:
+    """Up to where pairs are refreshed; from there on aihwkit overshoots, for it writes back open loop."""
+    card = load_device("pcm-pulsed")
+    marks = (1, 3, 10, 20) if len(signs) == 1 else (1, 3, 5)
+    ours = response(Device(card).tile(torch.zeros(CELLS)), at_once, marks, signs)
+    # a pulse's noise is at most 0.2, and 20 of them can be biased
+    for one, two in zip(ours, parts("PCM", marks, signs), strict=True):
+        assert_same_spread_over_cells(one, two, 20 * 0.2, 0.02)
 
 
 @pytest.mark.parametrize("step", STEPS)

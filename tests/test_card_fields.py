@@ -52,6 +52,10 @@ CARDS: dict[str, dict[str, Any]] = {
         "drift": {"nu": 0.05, "nu_spread": 0.02, "t0_s": 20.0},
         "age": "1h",
     },
+    "saturating read noise": {
+        "weights": BOUNDS,
+        "read_noise": {"weight_dependent": {"coefficient": 0.1, "saturates_at": 0.2}},
+    },
     "linear step": {"weights": BOUNDS, "update": {**PULSED, "slope_up": 0.8, "slope_down": 0.9}},
     "exponential step": {
         "weights": BOUNDS,
@@ -91,7 +95,13 @@ CARDS: dict[str, dict[str, Any]] = {
         "weights": BOUNDS,
         "update": {
             "kind": "programmed",
-            "noise": {"constant": 0.02, "linear": 0.05, "quadratic": 0.03},
+            "noise": {
+                "constant": 0.02,
+                "linear": 0.05,
+                "quadratic": 0.03,
+                "saturating": 0.04,
+                "saturates_at": 0.2,
+            },
             "resolution": 0.02,
             "reference": "target",
         },
@@ -116,6 +126,14 @@ CARDS: dict[str, dict[str, Any]] = {
             "verify": {"tolerance": 0.02, "max_rounds": 3, "read_std": 0.01, "correction_noise": 0.3},
         },
     },
+    "one-sided, decaying": {
+        "weights": BOUNDS,
+        "update": {
+            "kind": "one_sided",
+            "step": 0.02,
+            "decay": {"rate": 5.0, "floor": 0.1},
+        },
+    },
     "one-sided": {
         "weights": BOUNDS,
         "update": {
@@ -124,6 +142,8 @@ CARDS: dict[str, dict[str, Any]] = {
             "step_spread": 0.2,
             "saturation": 0.9,
             "cycle_noise": 0.3,
+            "cycle_noise_constant": 0.002,
+            "cycle_noise_slope": 0.1,
             "refresh_above": 0.3,
             "refresh_other": 0.05,
             "programming_noise": 0.02,
@@ -136,6 +156,7 @@ OTHER_CHOICE: dict[str, Any] = {
     "input_scaling": "max",
     "relative_to": "absolute",
     "cycle_noise_scales": False,
+    "step_distribution": "log_normal",
     "reference": "cell",
     "age": "1d",
     "bits": 4,
@@ -193,7 +214,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 CASES = [(name, leaf) for name, card in CARDS.items() for leaf in leaves(card)]
-CASES += [("linear step", ("update", "cycle_noise_scales"))]
+CASES += [("linear step", ("update", name)) for name in ("cycle_noise_scales", "step_distribution")]
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def test_devices_are_listed(call: Call) -> None:
     assert sorted(line.split()[0] for line in said.out.splitlines()) == sorted(SHIPPED)
     rows = json.loads(call("devices", "list", "--json").out)
     assert sorted(row["name"] for row in rows) == sorted(SHIPPED)
-    assert {row["update"] for row in rows} == {"exact", "programmed", "pulsed"}
+    assert {row["update"] for row in rows} == {"exact", "programmed", "pulsed", "one_sided"}
 
 
 @pytest.mark.parametrize("device", SHIPPED)

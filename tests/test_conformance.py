@@ -71,6 +71,9 @@ def silent(card: DeviceCard) -> DeviceCard:
     update = card.update
     if isinstance(update, PulsedUpdate):
         update = update.model_copy(update={"cycle_noise": 0.0, "write_noise": 0.0})
+    if isinstance(update, OneSidedUpdate):
+        noises = ("cycle_noise", "cycle_noise_constant", "cycle_noise_slope", "programming_noise")
+        update = update.model_copy(update=dict.fromkeys(noises, 0.0))
     if isinstance(update, ProgrammedUpdate):
         update = update.model_copy(update={"noise": ProgrammingNoise(), "verify": None})
     return reading(card.model_copy(update={"update": update}))

@@ -127,10 +127,56 @@ def test_a_pair_restored_from_its_checkpoint_continues_bit_for_bit() -> None:
     assert torch.equal(cells(tile).refreshes, cells(restored).refreshes)
 
 
+DECAY = {"rate": 5.0, "floor": 0.05}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 60, 1000])
+def test_a_decaying_step_shrinks_exponentially_from_pulse_to_pulse(count: int) -> None:
+    tile = make_tile(one_sided({"min": -2.0, "max": 2.0}, step=0.25, decay=DECAY), torch.zeros(1, 2))
+    tile.pulse(torch.tensor([[float(count), -1.0]]))
+    expected = 0.0
+    for _ in range(count):
+        expected = min(expected + 0.25 * (0.05 + 0.95 * math.exp(-2.5 * expected)), 2.0)
+    torch.testing.assert_close(cells(tile).pair[0, 0, 0], torch.tensor(expected))
+    torch.testing.assert_close(cells(tile).pair[1, 0, 1], torch.tensor(0.25))
+
+
+def test_several_pulses_at_a_time_follow_the_tangent_of_a_decaying_step() -> None:
+    """A thousand pulses of one update are sent five at a time."""
+    tile = make_tile(one_sided(step=0.002, decay=DECAY), torch.zeros(1, 1))
+    tile.pulse(torch.full((1, 1), 1000.0))
+    expected = 0.0
+    for _ in range(1000):
+        expected += 0.002 * (0.05 + 0.95 * math.exp(-5 * expected))
+    assert abs(float(tile.twin()) - expected) < 1e-3
+
+
+@pytest.mark.parametrize("decay", [None, {"rate": 2.0, "floor": 0.1}])
+def test_a_pulses_noise_has_a_share_of_the_step_a_constant_and_a_share_of_the_conductance(
+    decay: dict[str, float] | None,
+) -> None:
+    parts = {"cycle_noise": 0.5, "cycle_noise_constant": 0.004, "cycle_noise_slope": 0.02}
+    weight, bounds = 0.4, {"min": -2.0, "max": 2.0}
+    step = STEP * (1 - weight / 2 if decay is None else 0.1 + 0.9 * math.exp(-weight))
+    sizes = {"cycle_noise": 0.5 * step, "cycle_noise_constant": 0.004, "cycle_noise_slope": 0.02 * weight}
+    for names in [[name] for name in parts] + [list(parts)]:
+        chosen: dict[str, Any] = {name: parts[name] for name in names}
+        tile = make_tile(one_sided(bounds, decay=decay, **chosen), torch.full(SHAPE, weight))
+        tile.pulse(torch.ones(SHAPE))
+        std = sum(sizes[name] for name in names)
+        assert_mean(tile.twin() - weight, step, std)
+        assert_std(tile.twin(), std)
+
+
+def test_without_decay_and_constant_noise_a_pair_has_the_closed_form_still() -> None:
+    assert type(make_tile(one_sided(cycle_noise=0.5), torch.zeros(1, 1)).cells) is OneSidedCells
+
+
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
         ({"weights": {}}, "one_sided needs the bounds weights.min and weights.max"),
+        ({"decay": DECAY, "saturation": 0.5}, "'decay' takes the place of 'saturation'; leave this out"),
         ({"refresh_above": 0.2}, "'refresh_other' is the emptier half's threshold: at most 'refresh_above'"),
     ],
 )

@@ -141,6 +141,14 @@ def test_noise_of_cells_that_grows_with_their_weight_equals_perturbing_every_cel
     assert_mean((found / std)[1:] * (found / std)[:-1], 0.0, 1.0)
 
 
+def test_noise_of_cells_can_saturate_with_their_weight() -> None:
+    noise = {"weight_dependent": {"coefficient": 0.2, "saturates_at": 0.3}}
+    w = W.clamp(-0.5, 0.5)
+    tile = make_tile(make_card(weights={"min": -0.5, "max": 0.5}, read_noise=noise), w)
+    cells = 0.2 * 0.5 * (1 - (-w.abs() / 0.5 / 0.3).exp())
+    assert_std((tile.forward(X, 1500) - X @ w.T) / (X.square() @ cells.square().T).sqrt(), 1.0)
+
+
 def test_noise_that_grows_with_the_weight_adds_to_white_noise_in_variance() -> None:
     std = (0.3**2 + X.square() @ (0.2 * W.clamp(-0.5, 0.5)).square().T).sqrt()
     assert_std(weight_noise(1000, 1.0, white={"std": 0.3}) / std, 1.0)
@@ -372,6 +380,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"read_noise": {"weight_dependent": {"coefficient": 0.1, "exponent": 0.5}}},
         "other than 1 needs weights.min and weights.max",
+    ),
+    (
+        {"read_noise": {"weight_dependent": {"coefficient": 0.1, "saturates_at": 0.5}}},
+        "saturates_at needs weights.min and weights.max",
+    ),
+    (
+        {
+            "read_noise": {"weight_dependent": {"coefficient": 0.1, "saturates_at": 0.5, "exponent": 0.5}},
+            "weights": BOUNDED,
+        },
+        "'saturates_at' takes the place of 'exponent'",
     ),
     (
         {"stuck": {"share_at_min": 0.6, "share_at_zero": 0.6}, "weights": BOUNDED},

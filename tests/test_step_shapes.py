@@ -11,6 +11,7 @@ import torch
 from support import generator, make_card, make_tile, normal
 from torch import Tensor
 
+from noisyhw.cards import load_device
 from noisyhw.cards.device import DeviceCard
 from noisyhw.errors import CardError
 from noisyhw.tiles.analog import AnalogTile
@@ -153,6 +154,25 @@ def test_cycle_noise_of_any_shape_has_the_variance_of_noise_drawn_at_each_pulse(
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", [1, -1])
+def test_noise_of_many_steps_a_pulse_moves_the_mean_of_many_pulses_at_once_as_it_does_one_by_one(
+    direction: int,
+) -> None:
+    """Noise of five steps a pulse spreads cells over the bend of the curve and into the bounds."""
+    cells = 20000
+    tiles = [make_tile(load_device("rram-exp"), torch.zeros(1, cells)) for _ in range(2)]
+    for count in (300, 700):
+        tiles[0].pulse(torch.full((1, cells), float(direction * count)))
+        for _ in range(count):
+            tiles[1].pulse(torch.full((1, cells), float(direction)))
+        found, expected = (tile.twin() for tile in tiles)
+        std = float(expected.std())
+        # five standard errors, and for the size of a sub-step 0.3 % of the range and 1 % of the spread
+        assert abs(float(found.mean() - expected.mean())) < 5 * std * math.sqrt(2 / cells) + 0.006
+        assert abs(float(found.std()) / std - 1) < 5 / math.sqrt(cells) + 0.01
+
+
 @pytest.mark.parametrize("slope", [0.3, 1.0])
 def test_a_straight_table_is_the_linear_step(slope: float) -> None:
     line = {"kind": "table", "weights": [LOW, HIGH], "up": [1 - slope * LOW / HIGH, 1 - slope]}
@@ -230,8 +250,6 @@ def test_a_shape_that_contradicts_its_card_is_refused_with_the_reason(
 
 
 def test_a_wrong_shape_in_a_card_file_is_named_with_its_choices(tmp_path: Any) -> None:
-    from noisyhw.cards import load_device
-
     path = tmp_path / "mine.yaml"
     path.write_text("extends: rram\nupdate: {slope_up: 0, slope_down: 0, shape: {kind: cubic}}\n")
     with pytest.raises(CardError, match=r"update.shape.kind: must be one of exponential, power, table"):

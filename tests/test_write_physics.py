@@ -238,6 +238,33 @@ def test_exact_cells_take_every_change_exactly_up_to_their_bounds() -> None:
     assert torch.equal(tile.twin(), (start.clamp(MIN, MAX) + change).clamp(MIN, MAX))
 
 
+@pytest.mark.parametrize("scales", [True, False])
+@pytest.mark.parametrize("count", [1, 2, -5])
+def test_the_noise_of_steps_that_are_a_third_of_the_range_is_that_of_pulses_one_by_one(
+    scales: bool, count: int
+) -> None:
+    update = {"kind": "pulsed", "step": 0.3, "slope_up": 1.0, "slope_down": 1.0, "cycle_noise": 0.05}
+    card = make_card(weights={"min": -1.0, "max": 1.0}, update={**update, "cycle_noise_scales": scales})
+    tile = make_tile(card, torch.full(SHAPE, -0.2))
+    tile.pulse(torch.full(SHAPE, float(count)))
+    variance, weight, sign = 0.0, -0.2, math.copysign(1, count)
+    for _ in range(abs(count)):
+        size = 0.3 * (1 - sign * weight)
+        variance = variance * 0.7**2 + (0.05 * (size if scales else 0.3)) ** 2
+        weight += sign * size
+    assert_mean(tile.twin(), weight, math.sqrt(variance))
+    assert_std(tile.twin(), math.sqrt(variance))
+
+
+def test_log_normal_steps_have_the_cards_step_as_median_and_its_spread_of_the_log() -> None:
+    update = {"kind": "pulsed", "step": 0.05, "step_spread": 0.8, "step_distribution": "log_normal"}
+    tile = make_tile(make_card(update=update), torch.zeros(SHAPE))
+    tile.pulse(torch.ones(SHAPE))
+    logs = (tile.twin() / 0.05).log()
+    assert_mean(logs, 0.0, 0.8)
+    assert_std(logs, 0.8)
+
+
 def programmed(noise: dict[str, float], reference: str = "target", bound: float = 1.0) -> DeviceCard:
     update = {"kind": "programmed", "resolution": STEP, "noise": noise, "reference": reference}
     return make_card(weights={"min": -bound, "max": bound}, update=update)
@@ -252,6 +279,30 @@ def test_programming_noise_follows_its_polynomial_in_target_over_max(target: flo
     std = 0.02 + 0.05 * ratio - 0.03 * ratio**2
     assert_mean(tile.twin(), target, std)
     assert_std(tile.twin(), std)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.2, -1.0, 4.0])
+def test_programming_noise_can_saturate_above_a_share_of_max(target: float) -> None:
+    noise = {"constant": 0.002, "saturating": 0.05, "saturates_at": 0.1}
+    tile = make_tile(programmed(noise, bound=8.0), torch.zeros(SHAPE))
+    tile.write(torch.full(SHAPE, target))
+    std = 0.002 + 0.05 * (1 - math.exp(-abs(target) / 8.0 / 0.1))
+    assert_mean(tile.twin(), target, std)
+    assert_std(tile.twin(), std)
+
+
+@pytest.mark.parametrize("noise", [{"saturating": 0.1}, {"saturates_at": 0.1}])
+def test_half_of_a_saturating_programming_noise_is_refused(noise: dict[str, float]) -> None:
+    with pytest.raises(
+        ValueError, match="give both 'saturating' \\(above 0\\) and 'saturates_at', or neither"
+    ):
+        programmed(noise)
+
+
+def test_a_saturating_programming_noise_needs_bounds() -> None:
+    noise = {"saturating": 0.1, "saturates_at": 0.1}
+    with pytest.raises(ValueError, match=r"update.noise.saturates_at needs weights.min and weights.max"):
+        make_card(update={"kind": "programmed", "resolution": STEP, "noise": noise})
 
 
 def test_the_first_programming_of_a_tile_is_noisy_too() -> None:

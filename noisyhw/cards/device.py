@@ -23,7 +23,7 @@ from .read_effects import (
     WeightDependentNoise,
     refuse_contradictions,
 )
-from .shapes import Shape, TableShape
+from .shapes import ExponentialDecay, Shape, TableShape
 from .temperature import Kelvin, Temperature
 from .temperature import refuse_contradictions as refuse_temperature
 from .verify import Verify
@@ -128,11 +128,24 @@ class ReadNoise(Card):
 
 
 class ProgrammingNoise(Card):
-    """Std of a written weight about its target: constant + linear r + quadratic r^2, r = |target| / max."""
+    """Std of a written weight: constant + linear r + quadratic r^2 + saturating (1 - exp(-r / saturates_at)).
+
+    r = |target| / max.
+    """
 
     constant: Real = 0.0
     linear: Real = 0.0
     quadratic: Real = 0.0
+    saturating: NonNegative = Field(0.0, description="What the std rises by far above 'saturates_at'.")
+    saturates_at: Positive | None = Field(
+        None, description="Share of max over which the std saturates; needs 'saturating'."
+    )
+
+    @model_validator(mode="after")
+    def _saturates(self) -> Self:
+        if (self.saturating > 0) != (self.saturates_at is not None):
+            raise ValueError("give both 'saturating' (above 0) and 'saturates_at', or neither")
+        return self
 
 
 class ExactUpdate(Card):
@@ -178,6 +191,10 @@ class PulsedUpdate(Card):
     step_spread: NonNegative = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
     )
+    step_distribution: Literal["normal", "log_normal"] = Field(
+        "normal",
+        description="Of the step over cells; log_normal: 'step' is its median, 'step_spread' the std of its log.",
+    )
     asymmetry: Annotated[float, Field(strict=True, ge=-1, le=1)] = Field(
         0.0, description="Steps up are step (1 + asymmetry), steps down step (1 - asymmetry)."
     )
@@ -222,8 +239,17 @@ class OneSidedUpdate(Card):
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per conductance."
     )
     saturation: Fraction = Field(1.0, description="How far the step shrinks from conductance 0 to the bound.")
+    decay: ExponentialDecay | None = Field(
+        None, description="A step that shrinks exponentially, in place of 'saturation'; empty: linearly."
+    )
     cycle_noise: NonNegative = Field(
         0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
+    )
+    cycle_noise_constant: NonNegative = Field(
+        0.0, description="What every pulse's std has besides, in weight units."
+    )
+    cycle_noise_slope: NonNegative = Field(
+        0.0, description="What every pulse's std has besides, as a share of the conductance."
     )
     refresh_above: Fraction = Field(
         0.75, description="A pair is refreshed when its fuller half is above this share of its bound ..."
@@ -240,6 +266,8 @@ class OneSidedUpdate(Card):
     def _refreshable(self) -> Self:
         if self.refresh_other > self.refresh_above:
             raise ValueError("'refresh_other' is the emptier half's threshold: at most 'refresh_above'")
+        if self.decay is not None and self.saturation != 1:
+            raise ValueError("'decay' takes the place of 'saturation'; leave this out")
         return self
 
 
@@ -356,6 +384,8 @@ class DeviceCard(Card):
             raise ValueError(
                 "update.noise.linear and update.noise.quadratic need weights.min and weights.max"
             )
+        if isinstance(update, ProgrammedUpdate) and update.noise.saturates_at is not None:
+            raise ValueError("update.noise.saturates_at needs weights.min and weights.max")
 
     def physics(self) -> dict[str, object]:
         """Return the fields that affect a result, for a run's identity: all but names, provenance and defaults."""

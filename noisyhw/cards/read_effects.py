@@ -50,12 +50,25 @@ class CommonNoise(Card):
 
 
 class WeightDependentNoise(Card):
-    """Gaussian noise of every cell, of std coefficient max (|w| / max)^exponent, drawn afresh at each read."""
+    """Gaussian noise of every cell, of std coefficient max (|w| / max)^exponent, drawn afresh at each read.
+
+    With ``saturates_at``, of std coefficient max (1 - exp(-|w| / (saturates_at max))) instead.
+    """
 
     coefficient: NonNegative = Field(
         description="Std at |weight| = weights.max, as a share of it; with exponent 1 a share of any weight."
     )
     exponent: Positive = Field(1.0, description="1: std proportional to |weight|, and no bounds are needed.")
+    saturates_at: Positive | None = Field(
+        None,
+        description="Share of max over which the std saturates at 'coefficient' max; empty: the power law.",
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.saturates_at is not None and self.exponent != 1:
+            raise ValueError("'saturates_at' takes the place of 'exponent'; leave one of them out")
+        return self
 
 
 class CellNonlinearity(Card):
@@ -113,3 +126,5 @@ def refuse_contradictions(card: DeviceCard) -> None:
         raise ValueError(
             "read_noise.weight_dependent.exponent: other than 1 needs weights.min and weights.max"
         )
+    if noise is not None and noise.saturates_at is not None:
+        raise ValueError("read_noise.weight_dependent.saturates_at needs weights.min and weights.max")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, NonNegative, Real
+from .base import Card, Fraction, NonNegative, Positive, Real
 
 
 class ExponentialShape(Card):
@@ -62,3 +62,10 @@ class TableShape(Card):
 
 
 Shape = Annotated[ExponentialShape | PowerShape | TableShape, Field(discriminator="kind")]
+
+
+class ExponentialDecay(Card):
+    """Step of a one-sided pair's half times floor + (1 - floor) exp(-rate g / bound)."""
+
+    rate: Positive = Field(description="Exponent between conductance 0 and the bound.")
+    floor: Fraction = Field(0.0, description="What is left of the step at last, as a share of it.")

@@ -34,7 +34,7 @@ def without_write_noise(card: DeviceCard) -> DeviceCard:
 
 
 def _quiet(values: dict[str, Any], spread: bool) -> dict[str, Any]:
-    noisy = {"cycle_noise", "write_noise", "programming_noise"}
+    noisy = {"cycle_noise", "cycle_noise_constant", "cycle_noise_slope", "write_noise", "programming_noise"}
     gone = {"verify"} | ({"spread_min", "stuck", "temperature", "temperature_k"} if spread else set())
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -100,8 +100,8 @@ def _pulses_to_saturation(card: DeviceCard) -> float:
     low, high = card.weights.min, card.weights.max
     step = min(step for step in (*step_at_zero(card), 1.0) if step > 0)
     if low is None or high is None:
-        return FEWEST_PULSES
-    return min(max(2 * (high - low) / step, FEWEST_PULSES), MOST_PULSES)
+        return float(FEWEST_PULSES)
+    return float(min(max(2 * (high - low) / step, FEWEST_PULSES), MOST_PULSES))
 
 
 def programmed(card: DeviceCard, targets: int, cells: int, seed: int) -> tuple[Tensor, Tensor]:

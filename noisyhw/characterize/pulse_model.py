@@ -11,9 +11,6 @@ from scipy.linalg import lapack
 
 from .likelihood import Vector
 
-SMALLEST_KEEP = 0.01
-"""One pulse leaves at least this share of the way to a bound."""
-
 Mask = NDArray[np.bool_]
 
 
@@ -95,18 +92,9 @@ class Physics:
         return np.where(up, self.step_up - self.pull_up * weight, -self.step_down - self.pull_down * weight)
 
     def variance(self, mean: Vector, up: Mask, scales: bool) -> Vector:
-        """Cycle-to-cycle variance of one pulse's change, by the closed form of :class:`noisyhw.devices.pulsed.Move`.
-
-        For one pulse that is (c m keep)^2, or c^2 step^2 (1 - keep^2) / (-2 log keep): to first order in the pull, c^2
-        times the squared step. Taking it over, a card that is fitted to data makes cells with the data's noise.
-        """
-        keep = self.keep(up)
-        if scales:
-            return np.asarray((self.cycle_noise * mean * keep) ** 2)
-        size = np.where(up, self.step_up, self.step_down)
-        rate = -2 * np.log(np.maximum(keep, SMALLEST_KEEP))
-        steady = np.where(rate == 0, 1.0, (1 - keep**2) / np.where(rate == 0, 1.0, rate))
-        return np.asarray((self.cycle_noise * size) ** 2 * np.abs(steady))
+        """Cycle-to-cycle variance of one pulse: c^2 times its step squared, or that at weight zero."""
+        size = mean if scales else np.where(up, self.step_up, self.step_down)
+        return np.asarray((self.cycle_noise * size) ** 2)
 
     def keep(self, up: Mask) -> Vector:
         """Share of the weight that one pulse leaves."""

@@ -182,6 +182,10 @@ def verifying_read(
 def programming_std(noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Std of a programmed weight at |target| / max = ``ratio``, never below zero.
 
-    The quadratic form is that of Joshi et al., Nat. Commun. 11, 2473 (2020), and Nandakumar et al., ICECS (2019).
+    The quadratic form is that of Joshi et al., Nat. Commun. 11, 2473 (2020), and Nandakumar et al., ICECS (2019); the
+    saturating one that of Agrawal et al., IEDM (2022), 21.7, Fig. 10.
     """
-    return (noise.constant + noise.linear * ratio + noise.quadratic * ratio.square()).clamp_(min=0)
+    std = noise.constant + noise.linear * ratio + noise.quadratic * ratio.square()
+    if noise.saturates_at is not None:
+        std = std - noise.saturating * torch.expm1(-ratio / noise.saturates_at)
+    return std.clamp_(min=0)

@@ -76,6 +76,12 @@ class OneSidedCells(Cells):
 
     def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
         """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""
+        self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
+        self._refresh()
+        self.weight = self.pair[0] - self.pair[1]
+
+    def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
+        """Conductances after so many pulses each."""
         none = torch.zeros((), device=counts.device)
         move = Move(counts, none, self.steps, none, self.pull, none)
         raised = move.mean(self.pair).maximum(self.pair)
@@ -83,10 +89,7 @@ class OneSidedCells(Cells):
         if isinstance(noise, Tensor) or noise > 0:
             drawn = torch.randn(raised.shape, generator=self.generator, device=raised.device)
             raised = raised + drawn.mul_((move.variance(self.pair, True) * noise).sqrt_())
-        raised = raised.clamp(min=none).minimum(self.full)
-        self.pair = torch.where(counts > 0, raised, self.pair)
-        self._refresh()
-        self.weight = self.pair[0] - self.pair[1]
+        return raised.clamp(min=none).minimum(self.full)
 
     def _refresh(self) -> None:
         filled = self.pair / self.full.clamp(min=1e-12)

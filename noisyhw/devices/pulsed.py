@@ -52,9 +52,11 @@ class PulsedCells(Cells):
         self.weight = self._shown(self.inner).clone()
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        step = self._per_cell(self.update.step, self.update.step * self.update.step_spread, shape).clamp_(
-            min=0
-        )
+        if self.update.step_distribution == "log_normal":
+            step = self._per_cell(0.0, self.update.step_spread, shape).exp().mul_(self.update.step)
+        else:
+            spread = self.update.step * self.update.step_spread
+            step = self._per_cell(self.update.step, spread, shape).clamp_(min=0)
         asymmetry = self._per_cell(self.update.asymmetry, self.update.asymmetry_spread, shape).clamp_(-1, 1)
         return (step * (1 + asymmetry)).expand(shape), (step * (1 - asymmetry)).expand(shape)
 
@@ -107,9 +109,9 @@ class PulsedCells(Cells):
         inner, weight = self.inner.view(-1)[cells], self.weight.view(-1)[cells]
         drawn = draw(*sums.part(rows), self._local_steps(inner, cells), self.generator)
         end, std = self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation)
-        assert std is not None
-        end = self._clip(self._normal(end).mul_(std).add_(end), cells)
-        inner.lerp_(end, drawn.any)
+        if std is not None:
+            end = self._normal(end).mul_(std).add_(end)
+        inner.lerp_(self._clip(end, cells), drawn.any)
         weight.lerp_(self._shown(inner), drawn.any)
 
     def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
@@ -225,25 +227,38 @@ class Move:
         integral. With k = keep and l = -log keep, n pulses of a steady size a leave n a^2 (1 - k^2) / 2 l. If the noise
         is a share of the step at the present weight, a step's size decays as a + b k^t from the first pulse (t = 0) to
         the last (t = 1), where a is its size at the weight at which the cell comes to rest, and n pulses leave
-        n (a^2 (1 - k^2) / 2 l + 2 a b k (1 - k) / l + b^2 k^2).
+        n (a^2 (1 - k^2) / 2 l + 2 a b k (1 - k) / l + b^2 k^2). What turns the integrals back into sums, which are
+        exact where all pulses go one way, depends on the pull alone (see :func:`as_sums`).
         """
         steady = torch.addcmul(self.mean_keep, self.mean_keep, self.lost, value=0.5)
+        sums = as_sums(self.pull_up), as_sums(self.pull_down)
         if not scales:
-            return steady.mul_(self.up * self.step_up.square() + self.down * self.step_down.square())
+            up, down = self.step_up.square() * sums[0][0], self.step_down.square() * sums[1][0]
+            return steady.mul_(self.up * up + self.down * down)
         keep = self.lost + 1
         fading, last = 2 * keep * self.mean_keep, keep.square()
-        rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # less the weight itself
+        rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # with the sign turned
         way = rest + start
         variance = torch.zeros_like(steady)
-        for n, pull, sign, step in (
-            (self.up, self.pull_up, 1, self.step_up),
-            (self.down, self.pull_down, -1, self.step_down),
+        for n, pull, sign, step, (first, second, third) in (
+            (self.up, self.pull_up, 1, self.step_up, sums[0]),
+            (self.down, self.pull_down, -1, self.step_down, sums[1]),
         ):
             a = torch.addcmul(step, pull, rest, value=sign)
             b = (pull * way).mul_(-sign)
-            size = (a * steady).addcmul_(b, fading).mul_(a).addcmul_(b.square_(), last)
-            variance.addcmul_(n, size)
+            size = (a * steady).mul_(first).addcmul_(b, fading * second).mul_(a)
+            variance.addcmul_(n, size.addcmul_(b.square_(), last * third))
         return variance.clamp_(min=0)
+
+
+def as_sums(pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over pulses, divided by the integrals that stand for them.
+
+    With q = 1 - pull and r = -log q: of q^2j, of q^j q^(n-1), and of q^(2n-2).
+    """
+    rate = -torch.log1p(-pull)
+    q = 1 - pull
+    return _ratio(2 * rate, pull * (2 - pull)), _ratio(rate, pull) / q, 1 / q.square()
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

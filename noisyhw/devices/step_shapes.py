@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..cards.shapes import ExponentialShape, PowerShape, TableShape
-from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _ratio, _take
+from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _take, as_sums
 
 FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
+FINE_NOISE = 0.03
+"""Nor by noise of more than this std."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
 MOST_SUB_STEPS = 200
@@ -134,8 +136,9 @@ class ShapedCells(PulsedCells):
     its tangent at the present weight, for which any number of pulses in both directions has a closed form (see
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
-    209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one.
-    The variance of the noise is carried from sub-step to sub-step.
+    209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one, but
+    for its noise: this is drawn in every sub-step, of a std of at most 3 % of the range, so that the steps which
+    follow, and the bounds, see it. Where it is many steps large, it shifts the mean too.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -147,7 +150,6 @@ class ShapedCells(PulsedCells):
     ) -> tuple[Tensor, Tensor | None]:
         kinds = self._kinds(fluctuation)
         weight, left = start.clone(), torch.ones_like(start)
-        variance = {scales: torch.zeros_like(start) for scales in kinds}
         fixed = up, down, *self._bounds(cells), *(_take(s, cells) for s in (self.step_up, self.step_down))
         going: Which = slice(None)
         numbers = cells
@@ -155,17 +157,19 @@ class ShapedCells(PulsedCells):
             ups, downs, low, high, *steps = (_of(values, going) for values in fixed)
             local = Tangent(self.shape, weight[going], low, high, numbers, (steps[0], steps[1]))
             rest = left[going]
-            part = rest if turn == MOST_SUB_STEPS - 1 else local.part(ups, downs, rest)
-            moved, keep, drawn = local.go(ups * part, downs * part, kinds)
-            weight[going] = moved.clamp(low, high)
-            for scales, new in drawn.items():
-                variance[scales][going] = variance[scales][going] * keep.square() + new
+            last = turn == MOST_SUB_STEPS - 1
+            part = rest if last else local.part(ups, downs, rest, self.update.cycle_noise)
+            moved, variance = local.go(ups * part, downs * part, kinds)
+            std = self._std(variance.__getitem__, None if fluctuation is None else fluctuation[going])
+            if std is not None:
+                moved = moved.clamp(low, high).addcmul_(self._normal(moved), std)
+            weight[going] = moved.clamp_(low, high)
             left[going] = rest - part
             going = left.nonzero().squeeze(1)
             if len(going) == 0:
                 break
             numbers = _numbers(cells, going)
-        return weight, self._std(variance.__getitem__, fluctuation)
+        return weight, None
 
     def _bounds(self, cells: Which) -> tuple[Tensor, Tensor]:
         assert self.bounds.low is not None
@@ -201,7 +205,7 @@ class Tangent:
         self.pull_up = (-steps[0] * up_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
         self.pull_down = (steps[1] * down_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
 
-    def part(self, up: Tensor, down: Tensor, left: Tensor) -> Tensor:
+    def part(self, up: Tensor, down: Tensor, left: Tensor, noise: float) -> Tensor:
         """How much of what is left of these pulses may go at once, at least one pulse.
 
         Evenly interleaved, they start with a speed v and slow down at a rate l, so that they go no further than v / l,
@@ -211,29 +215,36 @@ class Tangent:
         slowing = up * self.pull_up + down * self.pull_down
         fine = FINENESS * self.range
         share = (fine / speed.clamp(min=SMALLEST)).minimum(1 / (-slowing).clamp(min=SMALLEST))
-        share = share.maximum(1 / (up + down).clamp(min=1)).minimum(left)
-        at_rest = speed <= slowing * (AT_REST * fine)
-        return share.lerp_(left, at_rest.to(share.dtype))
+        share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
+        jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
+        share = share.minimum((FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST))
+        return share.maximum(1 / (up + down).clamp(min=1)).minimum(left)
 
-    def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, Tensor, dict[bool, Tensor]]:
-        """Weights afterwards, what is kept of an earlier deviation, and the variances of noise of relative std 1."""
+    def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, dict[bool, Tensor]]:
+        """Weights afterwards, and the variance of noise of relative std 1, of either kind."""
         move = Move(up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
         moved = move.mean(torch.zeros_like(self.weight))
-        steady = _ratio(torch.expm1(2 * move.log_keep), 2 * move.log_keep)
+        steady = torch.addcmul(move.mean_keep, move.mean_keep, move.lost, value=0.5)
+        sums = as_sums(self.pull_up)[0], as_sums(self.pull_down)[0]
         drawn = {}
         for scales in kinds:
-            up_square, down_square = self._squares(moved, scales)
-            drawn[scales] = steady * (up * up_square + down * down_square)
-        return self.weight + moved, move.log_keep.exp(), drawn
+            up_square, down_square = self._squares(moved, up, down, scales)
+            drawn[scales] = steady * (up * up_square * sums[0] + down * down_square * sums[1])
+        return self.weight + moved, drawn
 
-    def _squares(self, moved: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
+    def _squares(self, moved: Tensor, up: Tensor, down: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
         """Mean squares of the steps up and down on the way."""
         if not scales:
             return self.own[0].square(), self.own[1].square()
         return (
-            _mean_square(self.step_up, self.step_up - self.pull_up * moved),
-            _mean_square(self.step_down, self.step_down + self.pull_down * moved),
+            _mean_square(self.step_up, self.step_up - self.pull_up * moved * _but_last(up)),
+            _mean_square(self.step_down, self.step_down + self.pull_down * moved * _but_last(down)),
         )
+
+
+def _but_last(count: Tensor) -> Tensor:
+    """Share of the way before the last pulse, whose size counts."""
+    return 1 - 1 / count.clamp(min=1)
 
 
 def _of(values: Tensor, going: Which) -> Tensor:

@@ -11,12 +11,15 @@ from .last_weight import LastWeight
 
 
 class WeightDependent:
-    """Independent noise of every cell at each read, of std coefficient max (|w| / max)^exponent.
+    """Independent noise of every cell at each read, of std coefficient max f(|w| / max).
+
+    f(r) = r^exponent, or 1 - exp(-r / saturates_at).
 
     At an output it is exactly Gaussian, with the variance sum_j std(w_ij)^2 x_j^2: one more product, of squares.
 
     Source: the form of the read noise of phase-change memory in Nandakumar et al., IEEE ICECS (2019), where the std
-    divided by the conductance falls as its power -0.65 (exponent 0.35).
+    divided by the conductance falls as its power -0.65 (exponent 0.35), and of charge-trapping memory in Agrawal et
+    al., IEDM (2022), 21.7, Fig. 11, where it saturates.
     """
 
     def __init__(self, card: WeightDependentNoise, largest: float | None) -> None:
@@ -32,6 +35,8 @@ class WeightDependent:
 
     def _cells(self, weight: Tensor) -> Tensor:
         full = (self.card.coefficient * self.largest) ** 2
+        if self.card.saturates_at is not None:
+            return (weight / self.largest).abs_().div_(-self.card.saturates_at).expm1_().square_().mul_(full)
         if self.card.exponent == 1:
             return (weight / self.largest).square_().mul_(full)
         return (weight / self.largest).abs_().pow_(2 * self.card.exponent).mul_(full)

@@ -35,6 +35,7 @@ CARRIED = (
     "update.kind",
     "update.step",
     "update.step_spread",
+    "update.step_distribution",
     "update.asymmetry",
     "update.asymmetry_spread",
     "update.slope_up",
