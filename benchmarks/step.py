@@ -1,9 +1,9 @@
-"""How much a training step costs beyond its matrix products, and a device beyond a plain product.
+"""How much a training step costs beyond its matrix products.
 
     python benchmarks/step.py [--rounds N] [--out FOLDER]
 
 All ratios are measured in one run, by turns. The step is one DANP step of the 3x1024 net on CIFAR-10 shapes, batch
-1000, with random data: the time does not depend on the values, but for pulses, whose number the learning rate sets.
+1000, with random data.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from pathlib import Path
 
 import torch
 from timing import by_turns, ratio, report
-from torch import Tensor
 
-from noisyhw import Data, Device, load_experiment
+from noisyhw import Data, load_experiment
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
@@ -34,8 +33,6 @@ def main() -> None:
     arguments = parser.parse_args()
     command = f"python benchmarks/step.py --rounds {arguments.rounds}"
     report("DANP step: 3x1024, batch 1000, ideal device", command, danp_step(arguments.rounds), arguments.out)
-    report("Noisy forward: 1024x3072, batch 1000", command, forward(arguments.rounds), arguments.out)
-    report("Update: 1024x3072, batch 1000", command, update(arguments.rounds), arguments.out)
 
 
 def danp_step(rounds: int) -> dict[str, dict[str, float]]:
@@ -75,45 +72,6 @@ class Products:
             baseline = decorrelated[:BATCH]
             d.t() @ baseline
             baseline.t() @ (baseline @ r)
-
-
-def forward(rounds: int) -> dict[str, dict[str, float]]:
-    """One noisy read of every shipped device beside the plain product."""
-    weight, x, _ = matrices()
-    contenders = {"plain product": lambda: x @ weight.t()}
-    for name in ("ideal", "rram", "ecram", "pcm", "smtj"):
-        tile = Device(name).tile(weight)
-        contenders[name] = lambda tile=tile: tile.forward(x[None])  # type: ignore[misc]
-    seconds = by_turns(contenders, rounds)
-    return {name: ratio(seconds, name, "plain product") for name in seconds}
-
-
-def update(rounds: int) -> dict[str, dict[str, float]]:
-    """One update of every way of writing beside the plain outer product."""
-    weight, x, d = matrices()
-    contenders = {"plain outer product": lambda: d.t() @ x}
-    for name, rate in (
-        ("ideal", 1e-3),
-        ("pcm", 1e-3),
-        ("rram", 1e-5),
-        ("rram", 1e-3),
-        ("rram", 1e-1),
-        ("ecram", 1e-3),
-    ):
-        tile = Device(name).tile(weight)
-        contenders[f"{name}, on_tile, learning rate {rate:g}"] = (  # type: ignore[assignment]
-            lambda tile=tile, rate=rate: tile.update(x, d, rate * BATCH)
-        )
-    seconds = by_turns(contenders, rounds)
-    return {name: ratio(seconds, name, "plain outer product") for name in seconds}
-
-
-def matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Weights [1024, 3072], inputs and errors of a batch."""
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(1024, 3072, generator=generator) * 0.02
-    x = torch.rand(BATCH, 3072, generator=generator)
-    return weight, x, torch.randn(BATCH, 1024, generator=generator)
 
 
 if __name__ == "__main__":
