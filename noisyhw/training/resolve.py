@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..cards.experiment import Experiment, TaskCard, Transfer, UpdateChoice
+from ..cards.experiment import CHOPPING, TRANSFER_PATHS, Experiment, TaskCard, Transfer, UpdateChoice
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
@@ -65,13 +65,28 @@ def _or(given: T | None, default: T) -> T:
 
 def _transfer(given: Transfer | None, path: str) -> Transfer | None:
     """Return a transfer where the path has one."""
-    if path in ("tiki_taka", "tiki_taka_v2"):
-        return given or Transfer()
+    if path in TRANSFER_PATHS:
+        _check_transfer(given or Transfer(), path)
+        return (given or Transfer()).filled(path)
     if given is not None:
         raise UsageError(
-            f"update.transfer: path '{path}' transfers nothing; leave it out, or use tiki_taka or tiki_taka_v2"
+            f"update.transfer: path '{path}' transfers nothing; leave it out, or use one of "
+            + ", ".join(TRANSFER_PATHS)
         )
     return None
+
+
+def _check_transfer(given: Transfer, path: str) -> None:
+    for field in ("chop_probability", "reference_rate"):
+        users = [user for user, asked in CHOPPING.items() if field in asked]
+        if getattr(given, field) is not None and path not in users:
+            raise UsageError(
+                f"update.transfer.{field}: path '{path}' has no such thing; leave it out, or use {', '.join(users)}"
+            )
+    if path == "agad" and given.zero_shift is not None:
+        raise UsageError(
+            "update.transfer.zero_shift: agad finds its reference while it trains; leave it out, or use c_ttv2"
+        )
 
 
 def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
