@@ -94,6 +94,11 @@ class Perturbation(Card):
         description="auto: none for anp and danp on a noisy device; else as large as the device's own noise.",
     )
     passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
+    reference: Literal["first", "mean"] = Field(
+        "first",
+        description="anp, danp: whether activities and losses are compared with the first pass's, or with the mean "
+        "over all passes, which has less of a noisy baseline's own noise (two passes or more).",
+    )
 
 
 class Transfer(Card):

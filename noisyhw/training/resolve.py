@@ -95,9 +95,24 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         _check_gradient_rule(experiment, device)
     elif experiment.rule.oracle:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
+    if experiment.perturbation.reference == "mean":
+        _check_mean_reference(experiment, rule)
     if rule.knows is Knows.INJECTED and experiment.perturbation.std == 0:
         raise UsageError(
             f"perturbation.std: {name} learns from its own perturbation; give a std above 0, or auto"
+        )
+
+
+def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
+    if rule.knows is not Knows.ACTIVITIES:
+        raise UsageError(
+            f"perturbation.reference: only anp and danp compare passes with their mean; {experiment.rule.name} knows "
+            f"{rule.knows.value}. Leave it at first"
+        )
+    if experiment.perturbation.passes < 2:
+        raise UsageError(
+            "perturbation.reference: about the mean, one noisy pass tells what it tells about the first; ask for two "
+            "passes or more (perturbation.passes)"
         )
 
 

@@ -17,6 +17,7 @@ from ..chip.chip import Chip
 from ..chip.decorrelation import learn_decorrelation_
 from ..chip.losses import LOSSES
 from ..devices.device import Device
+from ..observation import about_the_mean
 from ..rules import get_rule
 from ..streams import stream
 from ..tasks import Data, get_task
@@ -140,11 +141,10 @@ class Trainer:
 
     def learn(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
         """Observe one batch and update the chip from it."""
-        seen = self.chip.observe(
-            x, target, self.rule, self.perturbation_std, self.experiment.perturbation.passes
-        )
+        choice = self.experiment.perturbation
+        seen = self.chip.observe(x, target, self.rule, self.perturbation_std, choice.passes)
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
-        signals = self.rule.signals(seen)
+        signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
         check_finite("training loss", seen.losses[0])
         rate = self.experiment.decorrelation.rate
         for layer, path, values, signal in zip(
