@@ -81,7 +81,13 @@ class Network(Card):
 
 
 class Decorrelation(Card):
-    """Digital decorrelation of every layer's input, for the rules whose names start with d."""
+    """Decorrelation of every layer's input, for the rules whose names start with d."""
+
+    on: Literal["digital", "tile"] = Field(
+        "digital",
+        description="Where R lives: in digital memory, or on a tile of the same device, read anew in every pass and "
+        "updated by update.path (adam: sgd).",
+    )
 
     rate: NonNegative | None = Field(None, description="Learning rate of R; empty: the task's.")
 

@@ -26,6 +26,10 @@ def resolve(experiment: Experiment) -> Experiment:
     rule, decorrelated = get_rule(experiment.rule.name)
     _check_rule(experiment, rule, device)
     _check_task(experiment.task, task)
+    if experiment.decorrelation.on == "tile" and not decorrelated:
+        raise UsageError(
+            f"decorrelation.on: {rule.name} does not decorrelate; leave it at digital, or use d{rule.name}"
+        )
     path = experiment.update.path
     if path == "auto":
         path = device.default_path()
