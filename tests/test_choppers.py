@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from aihwkit_support import needs_aihwkit
 from run_support import tiny
 from support import cosine, make_card, make_tile, normal, updating
 from torch import Tensor
@@ -121,6 +122,66 @@ def test_a_symmetry_point_off_zero_drifts_into_c_and_choppers_and_reference_prev
     assert plain > 0.2
     assert abs(with_choppers) < 0.5 * plain
     assert abs(with_reference) < 0.25 * plain
+
+
+def aihwkits(name: str) -> tuple[Tensor, Tensor]:
+    """Fast and slow weights of aihwkit's compound of the same soft-bounds cells after the same kind of signals.
+
+    Its choppers flip regularly here: random ones have no seed.
+    """
+    from aihwkit.simulator.configs import SoftBoundsDevice, UnitCellRPUConfig
+    from aihwkit.simulator.configs.compounds import ChoppedTransferCompound, DynamicTransferCompound
+    from aihwkit.simulator.configs.utils import IOParameters, UpdateParameters
+
+    def cells(up_down: float) -> Any:
+        plain = dict.fromkeys(["dw_min_dtod", "dw_min_std", "w_max_dtod", "w_min_dtod", "up_down_dtod"], 0.0)
+        return SoftBoundsDevice(dw_min=0.01, w_max=1.0, w_min=-1.0, up_down=up_down, **plain)
+
+    compound = (DynamicTransferCompound if name == "agad" else ChoppedTransferCompound)(
+        unit_cell_devices=[cells(0.5), cells(0.0)],
+        in_chop_random=False,
+        in_chop_prob=0.0 if name == "tiki_taka_v2" else 0.1,
+        transfer_every=1.0,
+        fast_lr=0.05,
+        transfer_lr=1.0,
+        scale_transfer_lr=False,
+        buffer_granularity=10.0,
+        forget_buffer=False,
+        transfer_forward=IOParameters(is_perfect=True),
+        transfer_update=UpdateParameters(desired_bl=1, update_bl_management=False, update_management=False),
+    )
+    config = UnitCellRPUConfig(device=compound)
+    tile = config.tile_class(40, COLUMNS, config)
+    tile.set_weights(torch.zeros(40, COLUMNS))
+    tile.tile.set_learning_rate(0.05)
+    for number in range(600):
+        tile.update(normal(1, COLUMNS, seed=2 * number), normal(1, 40, seed=2 * number + 1))
+    hidden = tile.get_hidden_parameters()
+    return hidden["hidden_weights_0"], hidden["hidden_weights_1"]
+
+
+def ours(name: str) -> tuple[Tensor, Tensor]:
+    """The same on our tiles: a step down is half of one up."""
+    tile = make_tile(soft(asymmetry=1 / 3), torch.zeros(40, COLUMNS))
+    path = make_path(name, tile, 0.05, rate=0.01, columns=1)
+    for number in range(300):
+        path.apply(normal(1, COLUMNS, seed=2 * number), normal(1, 40, seed=2 * number + 1))
+    return path.fast.twin(), tile.twin()
+
+
+@needs_aihwkit
+@pytest.mark.slow
+@pytest.mark.parametrize("simulate", [aihwkits, ours])
+def test_as_in_aihwkit_a_symmetry_point_off_zero_stays_in_a_and_choppers_keep_it_from_c(
+    simulate: Any,
+) -> None:
+    fast, slow = simulate("tiki_taka_v2")
+    # A rests at 1/3; it forgets in some 10 updates of 10 pulses, so its cells are all but independent
+    assert float(fast.mean()) == pytest.approx(1 / 3, abs=0.03)
+    for name, share in (("c_ttv2", 0.5), ("agad", 0.5)):
+        fast, chopped_slow = simulate(name)
+        assert float(fast.mean()) == pytest.approx(1 / 3, abs=0.03)
+        assert abs(float(chopped_slow.mean())) < share * float(slow.mean())
 
 
 def learned(name: str, **transfer: Any) -> float:
