@@ -60,15 +60,15 @@ STUDIES = {
         "Digits on the RRAM card by pulses alone (Tiki-Taka, no digital memory of gradients)",
         {
             "danp, about the mean": {"experiment": "digits-rram-pulses"},
-            "danp, about the first pass": {
+            "dbp, exact gradient": {
                 "experiment": "digits-rram-pulses",
-                "sets": ["perturbation.reference=first"],
+                "rule": "dbp",
+                "sets": EXACT_GRADIENT,
             },
-            "dbp, exact gradient": {"experiment": "digits-rram-pulses", "rule": "dbp", "sets": EXACT_GRADIENT},
         },
         "test_accuracy",
         "Outer products are pulsed into a fast array, whose read-outs are pulsed into the slow one at once (tiki_taka); "
-        "biases and decorrelation are digital. danp: 101 passes a batch, compared with their mean or with the first. dbp: "
+        "biases and decorrelation are digital. danp: 101 passes a batch, compared with their mean. dbp: "
         "a digital twin's gradient, to see what the device and its pulses alone allow.",
     ),
     "sarcos-usual": sarcos(
