@@ -67,8 +67,8 @@ STUDIES = {
             },
         },
         "test_accuracy",
-        "Outer products are pulsed into a fast array, whose read-outs are pulsed into the slow one at once (tiki_taka); "
-        "biases and decorrelation are digital. danp: 101 passes a batch, compared with their mean. dbp: "
+        "Outer products are pulsed into a fast array, whose read-outs are pulsed into the slow one at once "
+        "(tiki_taka); biases and decorrelation are digital. danp: 101 passes a batch, compared with their mean. dbp: "
         "a digital twin's gradient, to see what the device and its pulses alone allow.",
     ),
     "sarcos-usual": sarcos(
