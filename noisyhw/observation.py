@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -44,3 +45,18 @@ class Observation:
     inputs: Layerwise
     injected: Injection | None = None
     gradient: Layerwise | None = None
+
+
+def about_the_mean(seen: Observation) -> Observation:
+    """The same passes, all as noisy ones, about their mean as the baseline.
+
+    With one noisy baseline its noise xi_0 is in every difference, and averaging over P passes leaves a share
+    xi_0 xi_0^T / 2 of the update: of N units' gradient g the direction is known to cos^2 = 4 / (N + 5) at most. About
+    the mean, the update is the sample covariance of activities with the loss, and cos^2 = 1 / (1 + (N + 1) / P).
+    """
+    layers = tuple(_with_mean(a) for a in seen.pre_activations)
+    return replace(seen, pre_activations=layers, losses=_with_mean(seen.losses))
+
+
+def _with_mean(values: Float[Tensor, "passes *rest"]) -> Float[Tensor, "one_more *rest"]:
+    return torch.cat([values.mean(0, keepdim=True), values])

@@ -46,6 +46,7 @@ def sarcos(split: str, note: str) -> Study:
 
 
 NOISY_DNP = ["perturbation.std=1e-3"]
+EXACT_GRADIENT = ["rule.oracle=true", "perturbation.passes=1", "perturbation.reference=first"]
 STUDIES = {
     "digits-rram": Study(
         "Digits on the RRAM card, read noise on in training and test",
@@ -54,6 +55,21 @@ STUDIES = {
         "Outer products are summed in digital memory and whole pulses are sent when due (mixed_precision); biases "
         "and decorrelation are digital. Width (256), batch (400) and learning rate (0.03) were chosen for danp on this "
         "card, and the other rules use the same.",
+    ),
+    "digits-rram-pulses": Study(
+        "Digits on the RRAM card by pulses alone (Tiki-Taka, no digital memory of gradients)",
+        {
+            "danp, about the mean": {"experiment": "digits-rram-pulses"},
+            "dbp, exact gradient": {
+                "experiment": "digits-rram-pulses",
+                "rule": "dbp",
+                "sets": EXACT_GRADIENT,
+            },
+        },
+        "test_accuracy",
+        "Outer products are pulsed into a fast array, whose read-outs are pulsed into the slow one at once "
+        "(tiki_taka); biases and decorrelation are digital. danp: 101 passes a batch, compared with their mean. dbp: "
+        "a digital twin's gradient, to see what the device and its pulses alone allow.",
     ),
     "sarcos-usual": sarcos(
         "usual", "The usual test file's rows are every 10th row of the usual training file."

@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 import noisyhw
-from noisyhw.cards.experiment import Experiment, TaskCard
+from noisyhw.cards.experiment import Experiment, PathName, TaskCard
 from noisyhw.tasks import Data, Recipe, Task
 from noisyhw.training.trainer import Row, Trainer
 
 SMALL = ("network.hidden=[8]", "batch=200")
 """Digits in 8 batches an epoch, through 8 hidden units."""
 DEVICES = ("ideal", "rram", "pcm", "ecram", "smtj")
-PATHS = ("on_tile", "mixed_precision", "sgd", "adam")
+PATHS = get_args(PathName)
 
 
 def tiny(out: Path, *sets: str, **options: Any) -> noisyhw.Run:

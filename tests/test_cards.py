@@ -320,7 +320,7 @@ def test_a_set_value_is_read_as_yaml(shelf: Write, written: str, value: object) 
         (
             "update.path=pulse",
             "--set update.path=pulse: update.path: must be one of on_tile, mixed_precision, sgd, adam, "
-            "tiki_taka, tiki_taka_v2, auto, got 'pulse'",
+            "tiki_taka, tiki_taka_v2, c_ttv2, agad, auto, got 'pulse'",
         ),
     ],
 )

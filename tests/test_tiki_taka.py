@@ -191,7 +191,9 @@ def test_zero_shift_without_pulses_is_refused_with_the_fix() -> None:
 
 
 def test_a_transfer_beside_another_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^update\.transfer: path 'adam' transfers nothing; leave it out"):
+    with pytest.raises(
+        UsageError, match=r"^update\.transfer: path 'adam' transfers nothing; leave it out, or use one of"
+    ):
         tiny(tmp_path / "run", "update.transfer.rate=0.1")
 
 

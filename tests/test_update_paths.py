@@ -20,6 +20,8 @@ RATES = {
     "adam": 0.02,
     "tiki_taka": 0.3,
     "tiki_taka_v2": 0.3,
+    "c_ttv2": 0.3,
+    "agad": 0.3,
 }
 CHOICE = UpdateChoice()
 

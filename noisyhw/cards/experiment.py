@@ -8,10 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Card, Count, NonNegative, Positive
+from .base import Card, Count, Fraction, NonNegative, Positive
 from .device import DeviceCard
 
-PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2"]
+PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
+TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
+CHOPPING: dict[str, dict[str, float]] = {
+    "c_ttv2": {"chop_probability": 0.1},
+    "agad": {"chop_probability": 0.1, "reference_rate": 0.2},
+}
+"""What only some paths ask of a transfer, and its defaults there."""
 
 
 def _named(value: Any) -> Any:
@@ -75,7 +81,13 @@ class Network(Card):
 
 
 class Decorrelation(Card):
-    """Digital decorrelation of every layer's input, for the rules whose names start with d."""
+    """Decorrelation of every layer's input, for the rules whose names start with d."""
+
+    on: Literal["digital", "tile"] = Field(
+        "digital",
+        description="Where R lives: in digital memory, or on a tile of the same device, read anew in every pass and "
+        "updated by update.path (adam: sgd).",
+    )
 
     rate: NonNegative | None = Field(None, description="Learning rate of R; empty: the task's.")
 
@@ -88,10 +100,15 @@ class Perturbation(Card):
         description="auto: none for anp and danp on a noisy device; else as large as the device's own noise.",
     )
     passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
+    reference: Literal["first", "mean"] = Field(
+        "first",
+        description="anp, danp: whether activities and losses are compared with the first pass's, or with the mean "
+        "over all passes, which has less of a noisy baseline's own noise (two passes or more).",
+    )
 
 
 class Transfer(Card):
-    """tiki_taka, tiki_taka_v2: how what the fast array has gathered reaches the slow one."""
+    """tiki_taka, tiki_taka_v2, c_ttv2, agad: how what the fast array has gathered reaches the slow one."""
 
     rate: Positive = Field(
         0.01, description="Share of a fast cell's read-out that a transfer adds to the slow cell."
@@ -106,6 +123,19 @@ class Transfer(Card):
         description="Pairs of pulses, up and down, that measure the fast cells' symmetry points before training; "
         "these are then subtracted from every read-out. Empty: not measured, zero.",
     )
+    chop_probability: Fraction | None = Field(
+        None,
+        description="c_ttv2, agad: chance that a column's chopper flips after it was read; empty there: 0.1.",
+    )
+    reference_rate: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        None,
+        description="agad: weight of a read-out in the running mean that becomes the reference at the next flip; "
+        "empty there: 0.2.",
+    )
+
+    def filled(self, path: str) -> Transfer:
+        """Return it with the defaults of what only that path asks for."""
+        return Transfer.model_validate(CHOPPING.get(path, {}) | self.model_dump(exclude_none=True))
 
 
 class UpdateChoice(Card):
@@ -118,7 +148,7 @@ class UpdateChoice(Card):
     beta1: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="adam")
     beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
     epsilon: Positive = Field(1e-7, description="adam")
-    transfer: Transfer | None = Field(None, description="tiki_taka, tiki_taka_v2; empty there: the defaults.")
+    transfer: Transfer | None = Field(None, description="The tiki_taka family; empty there: the defaults.")
 
 
 class Experiment(Card):

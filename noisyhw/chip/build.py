@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ def build_chip(
     seed: int = 0,
     accelerator: torch.device | str = "cpu",
     image: tuple[int, int, int] | None = None,
+    decorrelation_on: Literal["digital", "tile"] = "digital",
 ) -> Chip:
     """Build a network, one tile a layer.
 
@@ -42,6 +44,7 @@ def build_chip(
         seed: of weights, devices and noise.
         accelerator: where the tensors live.
         image: (channels, height, width) of the input, for convolutions.
+        decorrelation_on: where decorrelation matrices live: in digital memory, or each on a tile of the same device.
 
     Raises:
         UsageError: the device is none, the loss is unknown, there are convolutions and no image, or a patch is larger
@@ -66,7 +69,10 @@ def build_chip(
         slope = None if index == len(shapes) - 1 else network.leaky_slope
         patches = cuts[index] if index < len(cuts) else None
         tile = device.tile(weight, seed, name)
-        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches))
+        r_tile = None
+        if decorrelated and decorrelation_on == "tile":
+            r_tile = device.tile(torch.eye(inputs, device=where), seed, f"{name}/decorrelation")
+        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches, r_tile))
     return Chip(layers, LOSSES[loss], seed, where)
 
 

@@ -70,9 +70,10 @@ class Chip:
         pre_activations, inputs = [], []
         values = x[None]
         for index, layer in enumerate(self.layers):
-            prepared = layer.prepare(values)
+            reads = 1 + len(probes) if index == 0 else None
+            prepared = layer.prepare(values, reads)
             inputs.append(prepared[0])
-            a = layer.read(prepared, 1 + len(probes) if index == 0 else None)
+            a = layer.read(prepared, reads if layer.r_tile is None else None)
             if std > 0 and probes:
                 injected.append(self._inject_(a, [probe[index] for probe in probes], std))
             pre_activations.append(a)
@@ -101,7 +102,8 @@ class Chip:
             UsageError: it is no age, or the device does not age.
         """
         for layer in self.layers:
-            layer.tile.set_age(age)
+            for tile in layer.tiles:
+                tile.set_age(age)
 
     def set_temperature(self, kelvin: float | None) -> None:
         """Bring every tile to a temperature, in K; None: to the card's reference.
@@ -110,7 +112,8 @@ class Chip:
             UsageError: it is no temperature, or nothing of the device depends on it.
         """
         for layer in self.layers:
-            layer.tile.set_temperature(kelvin)
+            for tile in layer.tiles:
+                tile.set_temperature(kelvin)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""

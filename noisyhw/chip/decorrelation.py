@@ -1,4 +1,4 @@
-"""Decorrelation of a layer's input by a trainable digital matrix R."""
+"""Decorrelation of a layer's input by a trainable matrix R, digital or on a tile of its own."""
 
 from __future__ import annotations
 
@@ -43,3 +43,20 @@ def learn_decorrelation_(
         covariance = product(x.t(), x).div_(samples)
         covariance.diagonal().zero_()
         r.sub_(product(covariance, r), alpha=rate)
+
+
+def decorrelation_factors(
+    x: Float[Tensor, "samples inputs"], r: Float[Tensor, "inputs inputs"]
+) -> tuple[Float[Tensor, "vectors inputs"], Float[Tensor, "vectors inputs"]]:
+    """Inputs u and errors d whose mean_b d_b u_b^T is (C - diag C) R, so that a tile can be pulsed with them.
+
+    C R is the mean of x*_b (R^T x*_b)^T over the samples; diag(C) R takes one more outer product for every row of R.
+
+    Args:
+        x: decorrelated inputs, x* = R x.
+        r: R, as it is known.
+    """
+    samples, inputs = x.shape
+    share = (samples + inputs) / samples
+    rows = torch.diag(x.square().sum(0)).neg_()
+    return torch.cat([product(x, r), r]), torch.cat([x, rows]).mul_(share)

@@ -1,4 +1,4 @@
-"""One layer of a chip: a tile for the weights, and digital bias, decorrelation and activation."""
+"""One layer of a chip: tiles for the weights and, if wanted, for decorrelation; digital bias and activation."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Layer:
         tile: holds W, [outputs, inputs].
         bias: digital, [outputs], or None.
         r: the digital decorrelation matrix, [inputs, inputs], identity at the start, or None.
+        r_tile: a tile that holds the decorrelation matrix instead, or None.
         slope: of the leaky ReLU for negative values; None for a linear (last) layer.
         patches: a convolution's patches; None for a dense layer.
     """
@@ -36,10 +37,12 @@ class Layer:
         slope: float | None,
         device: torch.device,
         patches: Patches | None = None,
+        r_tile: Tile | None = None,
     ) -> None:
         self.tile = tile
+        self.r_tile = r_tile
         self.bias = torch.zeros(tile.outputs, device=device) if bias else None
-        self.r = torch.eye(tile.inputs, device=device) if decorrelated else None
+        self.r = torch.eye(tile.inputs, device=device) if decorrelated and r_tile is None else None
         self.slope = slope
         self.patches = patches
         self.count = patches.count if patches else 1
@@ -49,10 +52,29 @@ class Layer:
         """Pre-activations of one sample."""
         return self.tile.outputs * self.count
 
-    def prepare(self, x: Float[Tensor, "passes samples units"]) -> Float[Tensor, "passes vectors inputs"]:
-        """Cut into patches and decorrelate, where this layer does."""
-        vectors = x if self.patches is None else self.patches.cut(x)
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All crossbars of this layer."""
+        return (self.tile,) if self.r_tile is None else (self.tile, self.r_tile)
+
+    def prepare(
+        self, x: Float[Tensor, "passes samples units"], reads: int | None = None
+    ) -> Float[Tensor, "reads vectors inputs"]:
+        """Cut into patches and decorrelate, where this layer does; a tile is read ``reads`` times for one pass."""
+        vectors = self._cut(x)
+        if self.r_tile is not None:
+            return self.r_tile.forward(vectors, reads)
         return vectors if self.r is None else decorrelate(vectors, self.r)
+
+    def exact(self, x: Float[Tensor, "passes samples inputs"]) -> Float[Tensor, "passes samples units"]:
+        """Noise-free pre-activations with the present weights, for a digital twin."""
+        vectors = self._cut(x)
+        r = self.r if self.r_tile is None else self.r_tile.twin()
+        prepared = vectors if r is None else decorrelate(vectors, r)
+        return self.gather(torch.matmul(prepared, self.tile.twin().t()))
+
+    def _cut(self, x: Tensor) -> Tensor:
+        return x if self.patches is None else self.patches.cut(x)
 
     def read(
         self, x: Float[Tensor, "passes vectors inputs"], reads: int | None = None
@@ -78,11 +100,14 @@ class Layer:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"tile": self.tile.state(), "bias": self.bias, "r": self.r}
+        r_tile = {} if self.r_tile is None else {"r_tile": self.r_tile.state()}
+        return {"tile": self.tile.state(), "bias": self.bias, "r": self.r} | r_tile
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         self.tile.load(state["tile"])
+        if self.r_tile is not None:
+            self.r_tile.load(state["r_tile"])
         for own, saved in ((self.bias, state["bias"]), (self.r, state["r"])):
             if own is not None:
                 own.copy_(saved)

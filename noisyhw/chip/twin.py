@@ -18,7 +18,7 @@ def gradients(
     values = x[None].detach().requires_grad_()
     with torch.enable_grad():
         for layer in layers:
-            a = layer.gather(torch.matmul(layer.prepare(values), layer.tile.twin().t()))
+            a = layer.exact(values)
             pre_activations.append(a)
             values = layer.activate(a)
         found = torch.autograd.grad(loss(values, target).sum(), pre_activations)

@@ -45,7 +45,7 @@ class Recipe:
         batch: samples per update.
         epochs: passes through the training set.
         decorrelation_rate: learning rate of R.
-        learning_rate: by update path (on_tile, mixed_precision, sgd, adam, tiki_taka, tiki_taka_v2).
+        learning_rate: by update path (on_tile, mixed_precision, sgd, adam and the tiki_taka family).
     """
 
     hidden: tuple[int, ...]

@@ -80,6 +80,8 @@ class Cifar10(Task):
             "adam": 1e-3,
             "tiki_taka": 0.1,
             "tiki_taka_v2": 0.1,
+            "c_ttv2": 0.1,
+            "agad": 0.1,
         },
     )
 

@@ -40,6 +40,8 @@ class Digits(Task):
             "adam": 1e-3,
             "tiki_taka": 0.3,
             "tiki_taka_v2": 0.3,
+            "c_ttv2": 0.3,
+            "agad": 0.3,
         },
     )
 

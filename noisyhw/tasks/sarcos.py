@@ -56,6 +56,8 @@ class Sarcos(Task):
             "adam": 4e-3,
             "tiki_taka": 0.03,
             "tiki_taka_v2": 0.03,
+            "c_ttv2": 0.03,
+            "agad": 0.03,
         },
     )
 

@@ -21,6 +21,7 @@ from ..devices.pulsed import PulsedCells
 from ..devices.read_noise import ReadNoiseSource
 from ..devices.step_shapes import ShapedCells
 from ..devices.temperature import Thermal
+from ..streams import stream
 from .base import Tile
 
 PART = 1 << 19
@@ -118,6 +119,10 @@ class AnalogTile(Tile):
     def sibling(self, purpose: str) -> AnalogTile:
         """Make another tile of this device (see :class:`Tile`)."""
         return AnalogTile(self.card, torch.zeros_like(self.cells.weight), self.seed, f"{self.name}/{purpose}")
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """Make a random stream named after tile and purpose (see :class:`Tile`)."""
+        return stream(self.seed, self.name, purpose, device=self.cells.weight.device)
 
     def state(self) -> dict[str, Any]:
         """Return cells, noise and age (see :class:`Tile`)."""

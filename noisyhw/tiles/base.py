@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -83,6 +84,14 @@ class Tile(abc.ABC):
             UsageError: tiles of this backend cannot.
         """
         raise UsageError(f"{type(self).__name__} cannot make a second array; use another update path")
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """A random stream of this tile's own, named after ``purpose``, for an update path's draws.
+
+        Raises:
+            UsageError: tiles of this backend cannot.
+        """
+        raise UsageError(f"{type(self).__name__} has no random streams of its own; use another update path")
 
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..cards.experiment import Experiment, TaskCard, Transfer, UpdateChoice
+from ..cards.experiment import CHOPPING, TRANSFER_PATHS, Experiment, TaskCard, Transfer, UpdateChoice
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
@@ -26,6 +26,10 @@ def resolve(experiment: Experiment) -> Experiment:
     rule, decorrelated = get_rule(experiment.rule.name)
     _check_rule(experiment, rule, device)
     _check_task(experiment.task, task)
+    if experiment.decorrelation.on == "tile" and not decorrelated:
+        raise UsageError(
+            f"decorrelation.on: {rule.name} does not decorrelate; leave it at digital, or use d{rule.name}"
+        )
     path = experiment.update.path
     if path == "auto":
         path = device.default_path()
@@ -65,13 +69,28 @@ def _or(given: T | None, default: T) -> T:
 
 def _transfer(given: Transfer | None, path: str) -> Transfer | None:
     """Return a transfer where the path has one."""
-    if path in ("tiki_taka", "tiki_taka_v2"):
-        return given or Transfer()
+    if path in TRANSFER_PATHS:
+        _check_transfer(given or Transfer(), path)
+        return (given or Transfer()).filled(path)
     if given is not None:
         raise UsageError(
-            f"update.transfer: path '{path}' transfers nothing; leave it out, or use tiki_taka or tiki_taka_v2"
+            f"update.transfer: path '{path}' transfers nothing; leave it out, or use one of "
+            + ", ".join(TRANSFER_PATHS)
         )
     return None
+
+
+def _check_transfer(given: Transfer, path: str) -> None:
+    for field in ("chop_probability", "reference_rate"):
+        users = [user for user, asked in CHOPPING.items() if field in asked]
+        if getattr(given, field) is not None and path not in users:
+            raise UsageError(
+                f"update.transfer.{field}: path '{path}' has no such thing; leave it out, or use {', '.join(users)}"
+            )
+    if path == "agad" and given.zero_shift is not None:
+        raise UsageError(
+            "update.transfer.zero_shift: agad finds its reference while it trains; leave it out, or use c_ttv2"
+        )
 
 
 def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
@@ -80,9 +99,24 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         _check_gradient_rule(experiment, device)
     elif experiment.rule.oracle:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
+    if experiment.perturbation.reference == "mean":
+        _check_mean_reference(experiment, rule)
     if rule.knows is Knows.INJECTED and experiment.perturbation.std == 0:
         raise UsageError(
             f"perturbation.std: {name} learns from its own perturbation; give a std above 0, or auto"
+        )
+
+
+def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
+    if rule.knows is not Knows.ACTIVITIES:
+        raise UsageError(
+            f"perturbation.reference: only anp and danp compare passes with their mean; {experiment.rule.name} knows "
+            f"{rule.knows.value}. Leave it at first"
+        )
+    if experiment.perturbation.passes < 2:
+        raise UsageError(
+            "perturbation.reference: about the mean, one noisy pass tells what it tells about the first; ask for two "
+            "passes or more (perturbation.passes)"
         )
 
 

@@ -14,13 +14,16 @@ from torch import Tensor
 from ..cards.experiment import Experiment
 from ..chip.build import build_chip
 from ..chip.chip import Chip
-from ..chip.decorrelation import learn_decorrelation_
+from ..chip.decorrelation import decorrelation_factors, learn_decorrelation_
+from ..chip.layer import Layer
 from ..chip.losses import LOSSES
 from ..devices.device import Device
+from ..observation import about_the_mean
 from ..rules import get_rule
 from ..streams import stream
 from ..tasks import Data, get_task
-from ..updates import PATHS
+from ..updates import PATHS, UpdatePath
+from ..updates.base import columns
 from .perturbation import choose_std
 
 EVALUATION_BATCH = 1000
@@ -81,6 +84,7 @@ class Trainer:
         assert choice.learning_rate is not None
         make = PATHS[choice.path]
         self.paths = [make(layer.tile, choice.learning_rate, choice) for layer in self.chip.layers]
+        self.decorrelations = [_decorrelation_path(layer, experiment) for layer in self.chip.layers]
         self.biases = _bias_optimizer(self.chip, experiment)
         self.perturbation_std = choose_std(
             experiment.perturbation.std, self.rule, self.chip, *self._batch(0, 0)
@@ -140,25 +144,29 @@ class Trainer:
 
     def learn(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
         """Observe one batch and update the chip from it."""
-        seen = self.chip.observe(
-            x, target, self.rule, self.perturbation_std, self.experiment.perturbation.passes
-        )
+        choice = self.experiment.perturbation
+        seen = self.chip.observe(x, target, self.rule, self.perturbation_std, choice.passes)
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
-        signals = self.rule.signals(seen)
+        signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
         check_finite("training loss", seen.losses[0])
-        rate = self.experiment.decorrelation.rate
-        for layer, path, values, signal in zip(
-            self.chip.layers, self.paths, seen.inputs, signals, strict=True
+        for layer, path, decorrelation, values, signal in zip(
+            self.chip.layers, self.paths, self.decorrelations, seen.inputs, signals, strict=True
         ):
             check_finite("update", signal)
             vectors, errors = layer.factors(values, signal)
             path.apply(vectors, errors)
             if layer.bias is not None:
                 layer.bias.grad = errors.mean(0)
-            if layer.r is not None and rate:
-                learn_decorrelation_(layer.r, values, rate)
+            self._decorrelate(layer, decorrelation, values)
         if self.biases is not None:
             self.biases.step()
+
+    def _decorrelate(self, layer: Layer, path: UpdatePath | None, x: Float[Tensor, "vectors inputs"]) -> None:
+        rate = self.experiment.decorrelation.rate
+        if layer.r is not None and rate:
+            learn_decorrelation_(layer.r, x, rate)
+        if path is not None:
+            path.apply(*decorrelation_factors(x, columns(path.tile, x.device)))
 
     def _finish_epoch(self, started: float) -> Row:
         self.chip.set_age(self.experiment.device.age)
@@ -204,7 +212,12 @@ class Trainer:
             "chip": self.chip.state(),
             "paths": [path.state() for path in self.paths],
             "biases": self.biases.state_dict() if self.biases else None,
-        }
+        } | self._decorrelation_state()
+
+    def _decorrelation_state(self) -> dict[str, Any]:
+        if all(path is None for path in self.decorrelations):
+            return {}
+        return {"decorrelations": [path and path.state() for path in self.decorrelations]}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
@@ -215,6 +228,9 @@ class Trainer:
         self.chip.load(state["chip"])
         for path, saved in zip(self.paths, state["paths"], strict=True):
             path.load(saved)
+        for decorrelation, saved in zip(self.decorrelations, state.get("decorrelations", ()), strict=False):
+            if decorrelation is not None:
+                decorrelation.load(saved)
         if self.biases is not None:
             self.biases.load_state_dict(state["biases"])
 
@@ -240,7 +256,16 @@ def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: 
         experiment.seed,
         accelerator,
         get_task(experiment.task.name).image,
+        experiment.decorrelation.on,
     )
+
+
+def _decorrelation_path(layer: Layer, experiment: Experiment) -> UpdatePath | None:
+    """R's own update path, where R is on a tile and learns; Adam's steps would not vanish with the correlations."""
+    rate, choice = experiment.decorrelation.rate, experiment.update
+    if layer.r_tile is None or not rate:
+        return None
+    return PATHS["sgd" if choice.path == "adam" else choice.path](layer.r_tile, rate, choice)
 
 
 def _bias_optimizer(chip: Chip, experiment: Experiment) -> torch.optim.Optimizer | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,3 +37,9 @@ def mean_outer(
 ) -> Float[Tensor, "outputs inputs"]:
     """mean_b d_b x_b^T."""
     return product(d.t(), x).div_(x.shape[0])
+
+
+def columns(tile: Tile, where: torch.device) -> Float[Tensor, "outputs inputs"]:
+    """A tile's weights as its own periphery gives them out, one column a read, with the device's noise."""
+    one_hot = torch.eye(tile.inputs, device=where)
+    return tile.forward(one_hot[None])[0].t()

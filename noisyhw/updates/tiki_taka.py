@@ -37,10 +37,14 @@ class TikiTaka(UpdatePath):
 
     def apply(self, x: Tensor, d: Tensor) -> None:
         """Pulse the fast array and, if a transfer is due, read it and pulse the slow one."""
-        self.fast.update(x, d, self.learning_rate)
+        self._gather(x, d)
         self.updates += 1
         if self.updates % self.transfer.every == 0:
             self._transfer(self._due())
+
+    def _gather(self, x: Tensor, d: Tensor) -> None:
+        """Pulse the outer products into the fast array."""
+        self.fast.update(x, d, self.learning_rate)
 
     def _due(self) -> Tensor:
         """Numbers of the columns whose turn it is."""
