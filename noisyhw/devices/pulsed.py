@@ -206,9 +206,8 @@ class Move:
         self.pull_up, self.pull_down = pull_up, pull_down
         log_up, log_down = torch.log1p(-pull_up), torch.log1p(-pull_down)
         self.log_keep = up * log_up + down * log_down
-        self.drift = up * (step_up * _ratio(log_up, -pull_up)) - down * (
-            step_down * _ratio(log_down, -pull_down)
-        )
+        self.rates = _ratio(log_up, -pull_up), _ratio(log_down, -pull_down)
+        self.drift = (up * step_up).mul_(self.rates[0]).sub_((down * step_down).mul_(self.rates[1]))
         self.lost = torch.expm1(self.log_keep)
         self.mean_keep = _ratio(self.lost, self.log_keep)
 
@@ -219,6 +218,10 @@ class Move:
     def noise(self, start: Tensor, scales: bool) -> Tensor:
         """Std of the weight afterwards, for noise of relative std 1 at each pulse."""
         return self.variance(start, scales).sqrt_()
+
+    def sum_of_squares(self) -> tuple[Tensor, Tensor]:
+        """What turns an integral over pulses up, and down, of keep^2 back into the sum (see :func:`as_sums`)."""
+        return self.rates[0] / (1 - 0.5 * self.pull_up), self.rates[1] / (1 - 0.5 * self.pull_down)
 
     def variance(self, start: Tensor, scales: bool) -> Tensor:
         """Variance of the weight afterwards, for noise of relative std 1 at each pulse.
@@ -231,19 +234,23 @@ class Move:
         exact where all pulses go one way, depends on the pull alone (see :func:`as_sums`).
         """
         steady = torch.addcmul(self.mean_keep, self.mean_keep, self.lost, value=0.5)
-        sums = as_sums(self.pull_up), as_sums(self.pull_down)
         if not scales:
-            up, down = self.step_up.square() * sums[0][0], self.step_down.square() * sums[1][0]
-            return steady.mul_(self.up * up + self.down * down)
+            up, down = self.sum_of_squares()
+            squares = self.up * (self.step_up.square() * up)
+            return steady * squares.addcmul_(self.down, self.step_down.square() * down)
+        sums = (
+            as_sums(pull, rate) for pull, rate in zip((self.pull_up, self.pull_down), self.rates, strict=True)
+        )
         keep = self.lost + 1
         fading, last = 2 * keep * self.mean_keep, keep.square()
         rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # with the sign turned
         way = rest + start
         variance = torch.zeros_like(steady)
-        for n, pull, sign, step, (first, second, third) in (
-            (self.up, self.pull_up, 1, self.step_up, sums[0]),
-            (self.down, self.pull_down, -1, self.step_down, sums[1]),
-        ):
+        ways = (
+            (self.up, self.pull_up, 1, self.step_up),
+            (self.down, self.pull_down, -1, self.step_down),
+        )
+        for (n, pull, sign, step), (first, second, third) in zip(ways, sums, strict=True):
             a = torch.addcmul(step, pull, rest, value=sign)
             b = (pull * way).mul_(-sign)
             size = (a * steady).mul_(first).addcmul_(b, fading * second).mul_(a)
@@ -251,14 +258,17 @@ class Move:
         return variance.clamp_(min=0)
 
 
-def as_sums(pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def as_sums(pull: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over pulses, divided by the integrals that stand for them.
 
     With q = 1 - pull and r = -log q: of q^2j, of q^j q^(n-1), and of q^(2n-2).
+
+    Args:
+        pull: of one pulse.
+        rate: r / pull.
     """
-    rate = -torch.log1p(-pull)
-    q = 1 - pull
-    return _ratio(2 * rate, pull * (2 - pull)), _ratio(rate, pull) / q, 1 / q.square()
+    inverse = (1 - pull).reciprocal_()
+    return rate / (1 - 0.5 * pull), rate * inverse, inverse.square()
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..cards.shapes import ExponentialShape, PowerShape, TableShape
-from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _take, as_sums
+from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _take
 
 FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
@@ -225,7 +225,7 @@ class Tangent:
         move = Move(up, down, self.step_up, self.step_down, self.pull_up, self.pull_down)
         moved = move.mean(torch.zeros_like(self.weight))
         steady = torch.addcmul(move.mean_keep, move.mean_keep, move.lost, value=0.5)
-        sums = as_sums(self.pull_up)[0], as_sums(self.pull_down)[0]
+        sums = move.sum_of_squares()
         drawn = {}
         for scales in kinds:
             up_square, down_square = self._squares(moved, up, down, scales)

@@ -85,8 +85,7 @@ class AnalogTile(Tile):
     def _scale(self, x: Tensor) -> Tensor | None:
         if self.card.periphery.input_scaling == "none":
             return None
-        lowest, highest = x.aminmax(dim=-1, keepdim=True)
-        return highest.maximum(lowest.neg_())
+        return x.amax(dim=-1, keepdim=True).maximum(x.amin(dim=-1, keepdim=True).neg_())
 
     def update(
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
