@@ -39,9 +39,7 @@ class Draw(Card):
             raise ValueError(f"give exactly one of {names}; got {', '.join(given) or 'none'}")
         span = self.uniform or self.log_uniform or self.integers
         if span is not None and not (span[0] < span[1] and all(math.isfinite(end) for end in span)):
-            raise ValueError(
-                f"{given[0]} needs [low, high] with low < high, got [{span[0]:g}, {span[1]:g}]"
-            )
+            raise ValueError(f"{given[0]} needs [low, high] with low < high, got [{span[0]:g}, {span[1]:g}]")
         if self.log_uniform is not None and self.log_uniform[0] <= 0:
             raise ValueError(f"log_uniform needs a low end above 0, got {self.log_uniform[0]:g}")
         return self

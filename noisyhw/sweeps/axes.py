@@ -1,4 +1,4 @@
-"""A sweep card's axes: each is a list of choices, each choice sets some fields; a run takes one choice of every axis."""
+"""A sweep card's axes: lists of choices, each of which sets some fields; a run takes one choice of every axis."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def estimate(
 ) -> Estimate:
     """Estimate the time for the runs that have no record.
 
-    Each run is timed by the mean of the finished ones that have its task, device, rule, network, path, batch and passes,
-    epoch by epoch, or else by the mean of all; without any, one epoch of a few runs is computed.
+    Each run takes the mean time an epoch of the finished ones that have its task, device, rule, network, path, batch
+    and passes, or else of all; without any, one epoch of a few runs is computed.
 
     Args:
         runs: all of the sweep, by identity.
@@ -59,7 +59,9 @@ def estimate(
         known = _probed(probed, data_dir)
         basis = f"one epoch of {len(probed)} runs"
     overall = fmean(value for values in known.values() for value in values)
-    times = [fmean(known.get(_kind(one.experiment), [overall])) * (one.experiment.epochs or 1) for one in left]
+    times = [
+        fmean(known.get(_kind(one.experiment), [overall])) * (one.experiment.epochs or 1) for one in left
+    ]
     total = sum(times)
     return Estimate(
         max(total / min(workers, cores(), len(left)), max(times)), fmean(times), f"measured on {basis}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -98,10 +99,16 @@ def outcome(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             experiment=told(job.experiment),
             notes=tuple(notes),
-            versions=f"noisyhw {metadata.version('noisyhw')}, arithmetic {ARITHMETIC}, torch {metadata.version('torch')}",
+            versions=_versions(),
         ),
         tuple(rows),
     )
+
+
+@cache
+def _versions() -> str:
+    noisyhw, torch = metadata.version("noisyhw"), metadata.version("torch")
+    return f"noisyhw {noisyhw}, arithmetic {ARITHMETIC}, torch {torch}"
 
 
 def told(experiment: Experiment) -> dict[str, Any]:

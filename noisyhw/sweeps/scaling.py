@@ -80,9 +80,7 @@ def _amplitudes(noise: Located, times: Change, factor: Located, tree: Located) -
         raise _nothing(READ_NOISE, factor, tree)
     for key in present:
         source, amplitude = entries[key], AMPLITUDES[key]
-        entries[key] = replace(
-            source, value=source.entries | {amplitude: times(source.entries[amplitude])}
-        )
+        entries[key] = replace(source, value=source.entries | {amplitude: times(source.entries[amplitude])})
     return replace(noise, value=entries)
 
 

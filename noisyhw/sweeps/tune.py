@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..cards import load_experiment
-from ..errors import UsageError
+from ..errors import RunError, UsageError
 from .driver import SweepWatcher, carry_on
 from .engines import Engine, get_engine
 from .plan import Plan, Point, make_point
@@ -30,7 +30,7 @@ class Tuned:
 
     Attributes:
         path: the sweep folder with its runs.
-        table: one row a learning rate: the final training loss (mean over seeds), and whether it was stable and why not.
+        table: one row a learning rate: final training loss (mean over seeds), whether it was stable, and why not.
         best: the stable learning rate with the lowest final training loss; None: the first was unstable.
         criterion: when a learning rate counts as unstable.
     """
@@ -42,11 +42,11 @@ class Tuned:
 
 
 def tune(
-    *,
-    task: str = "digits",
-    device: str | Path = "rram",
-    rule: str = "danp",
     experiment: str | Path | None = None,
+    *,
+    task: str | None = None,
+    device: str | Path | None = None,
+    rule: str | None = None,
     start: float = START,
     factor: float = FACTOR,
     seeds: int = 1,
@@ -61,29 +61,44 @@ def tune(
 ) -> Tuned:
     """Double the learning rate until a run is unstable, and return the best stable one.
 
-    Unstable: a run diverges, or the final training loss (mean over seeds) is not below ``factor`` times the lowest one of
-    the smaller learning rates. As many rates as there are workers are computed at once; those beyond the first unstable
+    Unstable: a run diverges, or the final training loss (mean over seeds) is not below ``factor`` times the lowest one
+    of the smaller learning rates. As many rates as there are workers are computed at once; those beyond the first unstable
     one stay in the store and out of the result, which therefore does not depend on the workers.
 
     Args:
-        task, device, rule, experiment, epochs, sets, data_dir: as in :func:`noisyhw.train`.
+        experiment: as in :func:`noisyhw.train`, like task, device, rule, epochs, sets and data_dir.
+        task: its name.
+        device: name or file of a device card.
+        rule: its name.
         start: the first learning rate.
         factor: see above.
         seeds: runs a learning rate, with seeds 0 to seeds - 1.
+        epochs: passes through the training set.
+        sets: changes of any field.
         out: the sweep folder; None: ``runs/tune-TASK-DEVICE-RULE``.
-        workers, engine, address, watcher: as in :func:`noisyhw.sweep`.
+        workers: as in :func:`noisyhw.sweep`, like engine, address and watcher.
+        engine: where runs are computed.
+        address: of a Ray cluster.
+        data_dir: where the data is.
+        watcher: is told of every run.
 
     Raises:
         NoisyhwError: with a message for people.
     """
     _check(start, factor, seeds)
     where = None if data_dir is None else Path(data_dir).resolve()
-    options = {"task.name": task, "device": str(device), "rule.name": rule, "epochs": epochs}
+    if experiment is None and device is None:
+        device = "rram"
+    named = str(device) if isinstance(device, Path) else device
+    options = {"task.name": task, "device": named, "rule.name": rule, "epochs": epochs}
 
     def points(rates: Sequence[float]) -> list[Point]:
         return [
-            make_point(load_experiment(experiment, options, [*sets, f"{RATE}={rate!r}", f"seed={seed}"]),
-                       {RATE: rate}, where)
+            make_point(
+                load_experiment(experiment, options, [*sets, f"{RATE}={rate!r}", f"seed={seed}"]),
+                {RATE: rate},
+                where,
+            )
             for rate in rates
             for seed in range(seeds)
         ]
@@ -127,6 +142,9 @@ class _Search:
         """Judge a learning rate; what comes after the first unstable one is not looked at."""
         if self.ended:
             return
+        for record in records:
+            if record.status == "failed":
+                raise RunError(f"learning rate {rate:g}: the run failed: {record.reason}")
         bad = [record for record in records if record.status != "done"]
         losses = [float(record.metrics["train_loss"] or 0.0) for record in records if record.status == "done"]
         loss = sum(losses) / len(losses) if losses and not bad else math.nan
@@ -140,7 +158,7 @@ class _Search:
 
     def _reason(self, loss: float, bad: Sequence[Record]) -> str | None:
         if bad:
-            return f"{bad[0].status}: {bad[0].reason}"
+            return f"diverged: {bad[0].reason}"
         if self.best is not None and not loss < self.factor * self.best[0]:
             return f"loss above {self.factor:g} times the lowest ({self.best[0]:.4g})"
         return None

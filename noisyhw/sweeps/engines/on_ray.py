@@ -59,7 +59,9 @@ class OnRay:
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
-            reason = f"its worker or node died {ATTEMPTS} times ({type(error).__name__}: killed, or out of memory)"
+            reason = (
+                f"its worker or node died {ATTEMPTS} times ({type(error).__name__}: killed, or out of memory)"
+            )
             return outcome(job, "failed", reason)
         return result
 
@@ -68,7 +70,9 @@ def _imported() -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError("engine 'ray' needs Ray, which is not installed: pip install 'noisyhw[ray]'") from None
+        raise UsageError(
+            "engine 'ray' needs Ray, which is not installed: pip install 'noisyhw[ray]'"
+        ) from None
     return ray
 
 

@@ -146,7 +146,9 @@ class Processes:
             self._again.append(job)
             return None
         code = worker.process.returncode
-        reason = f"its worker died {ATTEMPTS} times (killed, or out of memory; exit code {code}) {said}".strip()
+        reason = (
+            f"its worker died {ATTEMPTS} times (killed, or out of memory; exit code {code}) {said}".strip()
+        )
         return outcome(job, "failed", reason)
 
     def _stop(self) -> None:
