@@ -146,6 +146,9 @@ def _settings(experiment: Experiment, choice: Choice) -> dict[str, Any]:
     own = _own_settings(experiment)
     seed = own.pop("seed")
     swept = {key: shown_value(node) for key, node in choice if key not in OWN_COLUMNS}
+    if LABEL in swept:  # stands for the blocks that its point sets
+        blocks = {key for key, node in choice if isinstance(node.value, dict)}
+        swept = {key: value for key, value in swept.items() if key not in blocks}
     return own | swept | {"seed": seed}
 
 

@@ -62,8 +62,8 @@ def tune(
     """Double the learning rate until a run is unstable, and return the best stable one.
 
     Unstable: a run diverges, or the final training loss (mean over seeds) is not below ``factor`` times the lowest one
-    of the smaller learning rates. As many rates as there are workers are computed at once; those beyond the first unstable
-    one stay in the store and out of the result, which therefore does not depend on the workers.
+    of the smaller learning rates. As many rates as there are workers are computed at once; those beyond the first
+    unstable one stay in the store and out of the result, which therefore does not depend on the workers.
 
     Args:
         experiment: as in :func:`noisyhw.train`, like task, device, rule, epochs, sets and data_dir.
