@@ -67,6 +67,17 @@ class Record:
     notes: tuple[str, ...] = ()
     versions: str = ""
 
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> Record:
+        """Return what a line of a store tells.
+
+        Raises:
+            TypeError: it is no record of this version.
+        """
+        if entry.get("status") not in STATUSES or not isinstance(entry.get("metrics"), dict):
+            raise TypeError
+        return cls(**entry | {"notes": tuple(entry.get("notes", ()))})
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -49,7 +49,7 @@ def scaled(tree: Located, keys: Sequence[str], factor: Located) -> Located:
     path = list(keys[:-1])
 
     def times(node: Located) -> Located:
-        return _times(node, value, factor.origin)
+        return _times(node, float(value), factor.origin)
 
     if path == READ_NOISE:
         return _changed(tree, path, lambda noise: _amplitudes(noise, times, factor, tree), factor, tree)

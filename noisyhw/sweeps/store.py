@@ -111,7 +111,7 @@ class Store:
         finished = []
         for entry in self._records.news():
             try:
-                record = Record(**entry)
+                record = Record.read(entry)
             except TypeError:
                 raise RunError(
                     f"{self._records.path}:{self._records.number}: not a record of this version"
