@@ -110,7 +110,9 @@ def test_sets_hold_for_all_runs_and_are_a_column(tmp_path: Path) -> None:
     assert [(one.experiment.batch, one.settings["batch"]) for one in found] == [(50, 50)] * 2
 
 
-def test_a_device_card_is_found_beside_the_sweep_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_card_is_found_beside_the_sweep_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own.yaml").write_text("extends: rram\nupdate: {step: 0.004}\n")
     card = written(tmp_path, "devices: [./own.yaml]\nexperiment: {epochs: 2}\n")
     monkeypatch.chdir("/")
@@ -211,12 +213,18 @@ def test_a_device_without_read_noise_is_refused_on_the_noise_axis_with_its_name(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("devices: [rram]\nrulez: [np]\n", "mine.yaml:2: rulez: unknown key; did you mean 'rules'? Choices: title"),
+        (
+            "devices: [rram]\nrulez: [np]\n",
+            "mine.yaml:2: rulez: unknown key; did you mean 'rules'? Choices: title",
+        ),
         ("devices: [rram]\nrules: np\n", "mine.yaml:2: rules: must be a list, got 'np'"),
         ("devices: []\n", "mine.yaml:1: devices: is empty; give at least one value, or leave it out"),
         ("devices: [rram, rrom]\n", "mine.yaml:1: unknown device 'rrom'. Did you mean 'rram'?"),
         ("devices: [rram]\nrules:\n  - np\n  - nq\n", "unknown rule 'nq'"),
-        ("devices: [rram]\ngrid:\n  device.update.stp: [1]\n", "mine.yaml:3: device.update.stp: unknown key; did you"),
+        (
+            "devices: [rram]\ngrid:\n  device.update.stp: [1]\n",
+            "mine.yaml:3: device.update.stp: unknown key; did you",
+        ),
         (
             "devices: [rram]\ngrid:\n  device.update.step:\n    - 0.1\n    - -1\n",
             "mine.yaml:5: device.update.step: must be > 0, got -1",
@@ -228,7 +236,10 @@ def test_a_device_without_read_noise_is_refused_on_the_noise_axis_with_its_name(
         ("experiment: {epochs: 1}\n", "device: is missing"),
         ("devices: [rram]\nseeds: 0\n", "mine.yaml:2: seeds: must be >= 1"),
         ("devices: [rram]\nseeds: []\n", "mine.yaml:2: seeds: "),
-        ("devices: [rram]\ngrid:\n  device: [pcm]\n", "mine.yaml:3: device: is set by two axes of this sweep"),
+        (
+            "devices: [rram]\ngrid:\n  device: [pcm]\n",
+            "mine.yaml:3: device: is set by two axes of this sweep",
+        ),
         ("devices: [rram]\nseeds: 2\ngrid:\n  seed: [1]\n", "mine.yaml:4: seed: is set by two axes"),
         ("devices: [rram]\ngrid:\n  update..path: [sgd]\n", "'update..path': a field is written as in --set"),
         ("devices: [rram]\nlist: []\n", "list: is empty; give at least one point, or leave it out"),
@@ -260,12 +271,16 @@ def test_a_wrong_card_is_told_with_its_line_and_the_fix(tmp_path: Path, text: st
 
 
 def test_a_run_that_contradicts_itself_is_named() -> None:
-    with pytest.raises(UsageError, match=r"run with device=rram, rule=bp, batch=5: rule: bp needs the gradient"):
+    with pytest.raises(
+        UsageError, match=r"run with device=rram, rule=bp, batch=5: rule: bp needs the gradient"
+    ):
         points(devices=["rram"], rules=["bp"], grid={"batch": [5]})
 
 
 def test_an_unknown_sweep_is_refused_with_the_choices() -> None:
-    with pytest.raises(CardError, match=r"unknown sweep 'noise-levl'. Did you mean 'noise-level'\? Choices: adc-bits"):
+    with pytest.raises(
+        CardError, match=r"unknown sweep 'noise-levl'. Did you mean 'noise-level'\? Choices: adc-bits"
+    ):
         plan("noise-levl")
 
 
