@@ -21,8 +21,8 @@ from noisyhw.sweeps import load, load_curves
 from noisyhw.training.run import Interrupted
 
 SCRIPT = Path(sys.executable).parent / "noisyhw"
-LONGER = CARD | {"experiment": SMALL | {"epochs": 60}}
-"""16 runs of a third of a second or so."""
+LONGER = CARD | {"experiment": SMALL | {"epochs": 25}}
+"""16 runs of 200 batches."""
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 
 
@@ -95,13 +95,13 @@ def assert_ends_the_same(folder: Path, whole: Path) -> None:
 
 @pytest.mark.slow
 @NEEDS_PROC
-@pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("rows", 1), ("folders", 2)])
+@pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("folders", 1)])
 def test_a_sweep_killed_again_and_again_loses_only_runs_in_flight_and_ends_the_same(
     undisturbed: Path, tmp_path: Path, keep: str, seed: int
 ) -> None:
     folder, moments = tmp_path / "sweep", random.Random(seed)
     before: list[bytes] = []
-    for _ in range(4):
+    for _ in range(3):
         with started(folder, keep) as process:
             wait_for(process, folder, len(before) + moments.randint(0, 3))
             time.sleep(moments.uniform(0, 0.3))
@@ -127,7 +127,7 @@ def test_a_sweep_killed_again_and_again_loses_only_runs_in_flight_and_ends_the_s
 def test_a_sweep_killed_while_it_writes_ends_the_same(undisturbed: Path, tmp_path: Path) -> None:
     """Short runs, and a kill right after a line appears: most likely within the next write."""
     folder = tmp_path / "sweep"
-    for runs in (1, 3, 6):
+    for runs in (1, 4):
         with started(folder) as process:
             wait_for(process, folder, runs)
             process.kill()
@@ -144,7 +144,7 @@ def test_a_sweep_killed_while_it_writes_ends_the_same(undisturbed: Path, tmp_pat
 
 @pytest.mark.slow
 @NEEDS_PROC
-@pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("rows", 1), ("folders", 2)])
+@pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("folders", 1)])
 def test_workers_killed_at_random_moments_are_replaced_and_their_runs_done_again(
     undisturbed: Path, tmp_path: Path, keep: str, seed: int
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_stops_the_sweep_and_the_next_start_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = noisyhw.sweep(CARD, out=tmp_path / "whole", engine="serial").table
-    write, free = os.write, 30_000
+    write, free = os.write, 12_000
 
     def full(file: int, data: bytes) -> int:
         nonlocal free
@@ -233,7 +233,7 @@ def test_a_disk_that_is_full_stops_the_sweep_and_the_next_start_goes_on(
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(
-        noisyhw.RunError, match="cannot be written .*free some space and start the sweep again"
+        noisyhw.RunError, match=r"cannot be written .*free some space and start the sweep again"
     ):
         noisyhw.sweep(CARD, out=tmp_path / "part", engine="serial")
     monkeypatch.undo()
