@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -242,6 +244,11 @@ def test_a_device_without_read_noise_is_refused_on_the_noise_axis_with_its_name(
         ),
         ("devices: [rram]\nseeds: 2\ngrid:\n  seed: [1]\n", "mine.yaml:4: seed: is set by two axes"),
         ("devices: [rram]\ngrid:\n  update..path: [sgd]\n", "'update..path': a field is written as in --set"),
+        ("devices: [rram]\ngrid:\n  label: [a, b]\n", "mine.yaml:3: label: names a point of 'list'; it sets"),
+        (
+            "devices: [rram]\nsample: {count: 2, fields: {}}\n",
+            "mine.yaml:2: sample.fields: is empty; give at least",
+        ),
         ("devices: [rram]\nlist: []\n", "list: is empty; give at least one point, or leave it out"),
         ("devices: [rram]\nlist: [{}]\n", "list: each point needs at least one field"),
         ("devices: [rram]\nkeep: all\n", "mine.yaml:2: keep: must be one of rows, folders, got 'all'"),
@@ -303,3 +310,31 @@ def test_a_dry_run_lists_the_runs_their_number_and_the_time_and_writes_nothing(
     assert lines[43].endswith("(measured on one epoch of 6 runs)")
     assert [file.name for file in tmp_path.iterdir()] == [card.name]
     assert len(said_by(capsys, "sweep", "./mine.yaml", "--dry-run", "--all").out.splitlines()) == 53
+
+
+# The docs.
+
+
+def doc(language: str) -> list[str]:
+    text = (Path(__file__).parents[1] / "docs/sweeps.md").read_text()
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.S | re.M)
+
+
+def test_the_card_in_the_docs_plans_the_runs_that_it_says(tmp_path: Path) -> None:
+    (tmp_path / "my-rram.yaml").write_text("extends: rram\n")
+    [card] = doc("yaml")
+    found = plan(written(tmp_path, card)).points
+    assert len(found) == 2 * 2 * 3 * 2 * 2 * 20 * 3
+    assert {one.settings["device"] for one in found} == {"rram", "my-rram"}
+
+
+def test_the_engine_in_the_docs_computes_a_sweep(tmp_path: Path) -> None:
+    space: dict[str, Any] = {}
+    exec(textwrap.dedent(doc("python")[-1]), space)
+    card = {"experiment": {"device": "ideal", "epochs": 1, "network": {"hidden": [4]}}}
+    assert list(noisyhw.sweep(card, out=tmp_path, engine=space["Mine"]()).table["status"]) == ["done"]
+
+
+def test_the_docs_name_every_shipped_sweep() -> None:
+    text = (Path(__file__).parents[1] / "docs/sweeps.md").read_text()
+    assert [name for name in shipped_sweeps() if f"`{name}`" not in text] == []

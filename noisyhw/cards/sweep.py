@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sized
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,7 +14,10 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Number = Annotated[float, Field(strict=True)]
 
 
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+Given = TypeVar("Given", bound=Sized)
+
+
+def _some(values: Given) -> Given:
     if not values:
         raise ValueError("is empty; give at least one value, or leave it out")
     return values
@@ -50,7 +54,9 @@ class Sample(Card):
 
     count: Count = Field(description="Points to draw.")
     seed: Seed = Field(0, description="Of the draws; an experiment's own seed is another matter.")
-    fields: dict[str, Draw] = Field(description="Field (dotted, as in --set) -> how it is drawn.")
+    fields: Annotated[dict[str, Draw], AfterValidator(_some)] = Field(
+        description="Field (dotted, as in --set) -> how it is drawn."
+    )
 
 
 class SweepCard(Card):

@@ -44,6 +44,7 @@ def axes(card: SweepCard, tree: Located, sets: Sequence[str] = ()) -> list[Axis]
     if card.sample is not None:
         found.append(_drawn(card.sample, entries["sample"].entries["fields"]))
     _check_keys(found, card.seeds is not None)
+    _check_labels(card, tree)
     _check_number(found, tree)
     return found
 
@@ -108,6 +109,13 @@ def _check_keys(found: Iterable[Axis], seeds_given: bool) -> None:
                     at(node.origin, f"{key}: is set by two axes of this sweep ({taken[key]}); leave one out")
                 )
         taken |= {key: node.origin for choice in axis for key, node in choice}
+
+
+def _check_labels(card: SweepCard, tree: Located) -> None:
+    drawn = tree.entries["sample"].entries["fields"].entries if card.sample else {}
+    for node in (tree.entries["grid"].entries.get(LABEL) if card.grid else None, drawn.get(LABEL)):
+        if node is not None:
+            raise CardError(at(node.origin, "label: names a point of 'list'; it sets nothing elsewhere"))
 
 
 def _check_number(found: Sequence[Axis], tree: Located) -> None:
