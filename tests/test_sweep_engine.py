@@ -323,17 +323,21 @@ def test_a_cluster_of_two_nodes_gives_the_same_bits(
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed_costs_no_run(
+def test_nodes_that_are_killed_again_and_again_cost_no_run(
     undisturbed: Path, tmp_path: Path, cluster: tuple[Any, Any]
 ) -> None:
+    nodes, node = cluster
+
     class Killer(SweepProgress):
         def ended(self, point: Any, record: Any) -> None:
+            nonlocal node
             super().ended(point, record)
-            if self.tally.total() == 3:
-                cluster[0].remove_node(cluster[1], allow_graceful=False)
+            if self.tally.total() in (3, 7):
+                nodes.remove_node(node, allow_graceful=False)
+                node = nodes.add_node(num_cpus=1)
 
     watcher = Killer(quiet=True)
-    found = noisyhw.sweep(CARD, out=tmp_path, engine="ray", address=cluster[0].address, watcher=watcher)
+    found = noisyhw.sweep(CARD, out=tmp_path, engine="ray", address=nodes.address, watcher=watcher)
     assert_same_results(found.table, load(undisturbed))
 
 

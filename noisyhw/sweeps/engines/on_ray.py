@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from ...errors import UsageError
 from ..carry_out import carry_out
 from ..record import Job, Outcome, outcome
 from .base import ATTEMPTS
+
+KNOCK_SECONDS = 10.0
 
 
 class OnRay:
@@ -81,7 +84,15 @@ def _connect(ray: Any, workers: int | None, address: str | None) -> None:
         if address is None:
             ray.init(num_cpus=workers, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
         else:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"--address: no Ray cluster at '{address}' ({reason})") from None
+
+
+def _knock(address: str) -> None:
+    """See whether anyone listens at HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
