@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
     from noisyhw.sweeps import Point, Record
 
@@ -62,7 +62,8 @@ class SweepProgress:
         from rich.console import Console
         from rich.live import Live
 
-        self.live = Live(get_renderable=self.table, console=Console(stderr=True), refresh_per_second=4)
+        console = Console(stderr=True)
+        self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4, transient=True)
         self.live.start()
 
     def started(self, point: Point) -> None:
@@ -104,18 +105,19 @@ class SweepProgress:
             return "unknown time"
         return duration((time.monotonic() - self.start) / ended * (self.total - self.tally.total()))
 
-    def table(self) -> Table:
+    def table(self) -> Group:
         """Return the live table: counts above, runs under way below."""
+        from rich.console import Group
         from rich.table import Table
 
         left = self.total - self.tally.total()
-        table = Table(title=f"{self.summary()}, {left} left: {self.time_left()}", title_justify="left")
-        table.add_column(f"running ({len(self.running)})")
+        table = Table(box=None)
         table.add_column("seconds", justify="right")
+        table.add_column(f"running ({len(self.running)})")
         now = time.monotonic()
         for name, since in list(self.running.values())[:MAX_RUNNING]:
-            table.add_row(name, f"{now - since:.0f}")
-        return table
+            table.add_row(f"{now - since:.0f}", name)
+        return Group(f"{self.summary()}, {left} left: {self.time_left()}", table)
 
 
 def described(point: Point) -> str:

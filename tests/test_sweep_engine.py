@@ -388,7 +388,7 @@ def test_the_live_table_shows_what_runs_what_is_done_and_the_time_left(
     assert "rule=np, device.read_noise.scale=0.5, seed=0" in shown[0]
     assert "1 of 16 runs done, 0 diverged, 0 failed, 15 left" in shown[1]
     assert "running (1)" in shown[1]
-    assert "seed=0" not in shown[1]
+    assert "scale=0.5, seed=0" not in shown[1]
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,27 @@ def test_a_disk_that_fails_to_sync_keeps_nothing_half(store: Store, monkeypatch:
     assert Store.open(store.path).records == {}
 
 
+def test_a_stop_between_a_line_and_its_sync_keeps_the_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have read it already."""
+    one, two = points(2)
+    store.add(finished(one))
+    fsync, calls = os.fsync, []
+
+    def stop(file: int) -> None:
+        fsync(file)
+        calls.append(file)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        store.add(finished(two))
+    monkeypatch.undo()
+    assert set(Store.open(store.path).records) == {one.identity, two.identity}
+
+
 def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(RunError, match=r"holds 'thesis.tex' and is no sweep folder; choose another --out"):

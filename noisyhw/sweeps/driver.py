@@ -143,8 +143,8 @@ def carry_on(
                 store.note_environment()
                 _compute(queue, engine)
     except (KeyboardInterrupt, Interrupted):
-        left = len(queue.left())
         write_results(store)
+        left = len(queue.left())
         raise Interrupted(
             f"stopped; {len(planned.runs) - left} of {len(planned.runs)} runs are finished and kept in {store.path}; "
             "the same command again goes on from there"

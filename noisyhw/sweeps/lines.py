@@ -57,7 +57,7 @@ class Lines:
         """Add lines, all in one write that has reached the disk on return.
 
         Raises:
-            RunError: the disk is full, or the file cannot be written; it is left as it was.
+            RunError: the disk is full, or the file cannot be written; no half line is left.
         """
         data = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
         if not data:
@@ -67,14 +67,14 @@ class Lines:
         except OSError as error:
             raise _unwritable(self.path, error) from None
         try:
-            size = _mended(descriptor)
+            _mend(descriptor)
             try:
                 written = os.write(descriptor, data)
                 if written < len(data):
                     raise OSError(None, "no space left")
                 os.fsync(descriptor)
-            except BaseException:
-                os.ftruncate(descriptor, size)
+            except OSError:
+                _mend(descriptor)  # never a whole line: another process may have read it
                 raise
         except OSError as error:
             raise _unwritable(self.path, error) from None
@@ -82,8 +82,8 @@ class Lines:
             os.close(descriptor)
 
 
-def _mended(descriptor: int) -> int:
-    """Cut off a half-written last line; return the file's size."""
+def _mend(descriptor: int) -> None:
+    """Cut off a half-written last line."""
     size = end = os.fstat(descriptor).st_size
     while end > 0:
         start = max(end - BLOCK, 0)
@@ -94,7 +94,6 @@ def _mended(descriptor: int) -> int:
         end = start
     if end < size:
         os.ftruncate(descriptor, end)
-    return end
 
 
 def _unwritable(path: Path, error: OSError) -> RunError:
