@@ -11,7 +11,9 @@ from noisyhw.errors import NoisyhwError
 from .devices import devices
 from .doctor import doctor
 from .listings import rules, tasks
+from .sweep import sweep
 from .train import train
+from .tune import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,7 +26,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, devices, tasks, rules, doctor):
+for command in (train, sweep, tune, devices, tasks, rules, doctor):
     cli.add_command(command)
 
 

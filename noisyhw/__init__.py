@@ -8,6 +8,7 @@ from .devices.device import Device
 from .errors import CardError, DataError, NoisyhwError, RunError, UsageError
 from .observation import Injection, Observation
 from .rules import Rule, get_rule, rule_names
+from .sweeps import Sweep, sweep
 from .tasks import TASKS, Data, Task, get_task
 from .tiles.base import Tile
 from .training.run import Run, resume, train
@@ -29,6 +30,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunError",
+    "Sweep",
     "Task",
     "Tile",
     "UsageError",
@@ -40,6 +42,7 @@ __all__ = [
     "resume",
     "rule_names",
     "shipped_devices",
+    "sweep",
     "train",
 ]
 

@@ -16,9 +16,10 @@ from . import shipped
 from .device import DeviceCard
 from .experiment import Experiment
 from .messages import Block, at, choose_block, inner_blocks, validation_error
+from .sweep import SweepCard
 from .yaml_lines import Located, located, parse, read_mapping, shorten, shown, shown_path
 
-Family: TypeAlias = Literal["device", "experiment"]
+Family: TypeAlias = Literal["device", "experiment", "sweep"]
 Setting: TypeAlias = tuple[list[str], Located]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -61,6 +62,49 @@ def load_experiment(
     return _checked(Experiment, _lay_over(card, _overlay(map(_setting, sets), expand=True)))
 
 
+def read_sweep(card: str | Path | Mapping[str, object]) -> tuple[SweepCard, Located, Path | None]:
+    """Return a checked sweep card, the tree that it was written as, and its file (None: it was a mapping).
+
+    Raises:
+        CardError: there is no such card, or it is wrong; what a field's values mean is seen only in planning.
+    """
+    if isinstance(card, Mapping):
+        path, tree = None, located(card, "")
+    else:
+        path = _find("sweep", _reference(card), Path())
+        tree = read_mapping(path)
+    return _checked(SweepCard, tree), tree, path
+
+
+def read_base(node: Located | None, folder: Path) -> Located:
+    """Return the tree of what all runs of a sweep share: of a named card, or of fields (with ``extends``)."""
+    if node is None or node.value is None:
+        return Located({}, "experiment")
+    if isinstance(node.value, str):
+        return _read("experiment", node, folder, ())
+    if not isinstance(node.value, dict):
+        raise CardError(at(node.origin, f"experiment: must be a name, a path or fields, got {shown(node)}"))
+    return _inherited("experiment", _expanded(node, folder), folder, ())
+
+
+def checked_experiment(tree: Located) -> Experiment:
+    """Return the experiment that a tree says.
+
+    Raises:
+        CardError: it is wrong.
+    """
+    return _checked(Experiment, tree)
+
+
+def setting(text: str) -> Setting:
+    """Return what ``key.path=value`` sets.
+
+    Raises:
+        CardError: it is not of that form.
+    """
+    return _setting(text)
+
+
 def known_devices() -> dict[str, Path]:
     """Return the cards that a name can stand for: the shipped ones and those of plug-ins, name -> path."""
     return shipped.shipped_devices() | plugins.device_cards()
@@ -82,12 +126,18 @@ def _find(family: Family, reference: Located, folder: Path) -> Path:
         raise CardError(at(reference.origin, f"a {family} is a name or a path, got {shown(reference)}"))
     if text and _is_path(text):
         return folder / text
-    known = known_devices() if family == "device" else shipped.shipped_experiments()
+    known = _known(family)
     if text not in known:
         raise CardError(
             at(reference.origin, f"{choose(family, text, list(known))}; or a path to a .yaml file")
         )
     return known[text]
+
+
+def _known(family: Family) -> dict[str, Path]:
+    if family == "device":
+        return known_devices()
+    return shipped.shipped_sweeps() if family == "sweep" else shipped.shipped_experiments()
 
 
 def _read(family: Family, reference: Located, folder: Path, trail: tuple[Path, ...]) -> Located:
@@ -178,10 +228,21 @@ def _overlay(settings: Iterable[Setting], expand: bool = False) -> Located:
     """Gather settings into one tree, the short keys first: ``device`` before ``device.read_noise.mean``."""
     tree = Located({}, "")
     for keys, node in sorted(settings, key=lambda setting: len(setting[0])):
-        for key in reversed(keys):
-            node = Located({key: node}, node.origin)
-        tree = merged(tree, _expanded(node, Path()) if expand else node)
+        tree = merged(tree, nested(keys, node, Path() if expand else None))
     return tree
+
+
+def nested(keys: Sequence[str], node: Located, folder: Path | None) -> Located:
+    """Return the tree that holds ``node`` at the path ``keys``, short forms of an experiment written out.
+
+    Args:
+        keys: e.g. ``["device", "read_noise", "mean"]``.
+        node: the value.
+        folder: what a device's relative path is relative to; None: leave short forms as they are.
+    """
+    for key in reversed(keys):
+        node = Located({key: node}, node.origin)
+    return node if folder is None else _expanded(node, folder)
 
 
 def _option(key: str, value: object) -> Setting:
@@ -202,11 +263,18 @@ def _setting(text: str) -> Setting:
 
 
 def _checked(model: type[Model], tree: Located) -> Model:
-    tree = _without_nulls(tree, (model,))
+    tree = _without_nulls(tree, (model,)) if _has_null(tree) else tree
     try:
         return model.model_validate(tree.plain())
     except ValidationError as error:
         raise validation_error(error, model, tree) from None
+
+
+def _has_null(tree: Located) -> bool:
+    value = tree.value
+    if isinstance(value, dict | list):
+        return any(map(_has_null, value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def _without_nulls(tree: Located, blocks: Sequence[Block]) -> Located:

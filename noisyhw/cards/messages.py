@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -187,8 +188,12 @@ def _kind(node: Located) -> object:
 
 def inner_blocks(blocks: Sequence[Block], key: str) -> tuple[Block, ...]:
     """Return the schemas that a field's value may have; none for a field of plain values."""
-    fields = [block.model_fields[key] for block in blocks if key in block.model_fields]
-    return tuple(inner for field in fields for inner in _models(field.annotation))
+    return tuple(inner for block in blocks for inner in _field_blocks(block, key))
+
+
+@cache
+def _field_blocks(block: Block, key: str) -> tuple[Block, ...]:
+    return tuple(_models(block.model_fields[key].annotation)) if key in block.model_fields else ()
 
 
 def choose_block(blocks: Sequence[Block], node: Located) -> tuple[Block, ...]:

@@ -17,6 +17,11 @@ def shipped_experiments() -> dict[str, Path]:
     return _cards(_folder(_PACKAGE, "configs"))
 
 
+def shipped_sweeps() -> dict[str, Path]:
+    """Return the shipped sweep cards, name -> path."""
+    return _cards(_folder(_PACKAGE, "configs") / "sweeps")
+
+
 def _cards(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 

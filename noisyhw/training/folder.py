@@ -22,6 +22,10 @@ from .trainer import Row
 COLUMNS = [field.name for field in fields(Row)]
 
 
+class FolderBusy(RunError):
+    """Another process is training in the folder."""
+
+
 class RunFolder:
     """The files of one run.
 
@@ -169,7 +173,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(f"{self.path}: another process is training in this folder") from None
+                raise FolderBusy(f"{self.path}: another process is training in this folder") from None
             yield
 
 

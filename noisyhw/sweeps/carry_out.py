@@ -1,0 +1,125 @@
+"""Doing one run, in whatever process an engine chose; on one thread, so that its bits depend on nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from ..cards.experiment import Experiment, TaskCard
+from ..errors import DataError, RunError
+from ..tasks import Data, get_task
+from ..training.folder import FolderBusy, RunFolder
+from ..training.run import ARITHMETIC, Interrupted, train
+from ..training.threads import computing_with
+from ..training.trainer import Diverged, Row, Trainer
+from .record import Job, Outcome, outcome
+
+Check = Callable[[], None]
+MAX_REASON = 500
+BUSY_SECONDS = 30.0
+"""How long to wait for a folder: a worker whose sweep was killed lets go of it after its batch."""
+
+OUTSIDE = (DataError, RunError, Interrupted, KeyboardInterrupt)
+"""Not the run's fault: data missing, disk full, stopped. The sweep stops, and the run stays to be done."""
+
+
+def nothing() -> None:
+    """Check nothing."""
+
+
+def carry_out(job: Job, check: Check = nothing) -> Outcome:
+    """Do one run.
+
+    Args:
+        job: the run.
+        check: is called after every batch, and may raise to end the run.
+
+    Raises:
+        DataError, RunError, Interrupted: something outside of the run is wrong.
+    """
+    started = time.perf_counter()
+    try:
+        with computing_with(1):
+            data = _data(job.experiment.task, job.data_dir)
+            _check_same(job, data)
+            return _trained(job, data, check) if job.folder is None else _in_folder(job, check)
+    except OUTSIDE:
+        raise
+    except Exception as error:  # whatever a device, rule or task does, the other runs go on
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_REASON]
+        return outcome(job, "failed", reason, seconds=time.perf_counter() - started)
+
+
+@lru_cache(maxsize=4)
+def _data(task: TaskCard, data_dir: Path | None) -> Data:
+    return get_task(task.name).load(task, data_dir)
+
+
+def _check_same(job: Job, data: Data) -> None:
+    if job.experiment.identity(data.version, ARITHMETIC) != job.identity:
+        raise RunError(
+            f"task {job.experiment.task.name}: a worker sees other data or another noisyhw than the sweep was "
+            "planned with; install the same version and the same data everywhere"
+        )
+
+
+def _trained(job: Job, data: Data, check: Check) -> Outcome:
+    started = time.perf_counter()
+    trainer, rows = Trainer(job.experiment, data), list[Row]()
+    status, reason = "done", None
+    try:
+        while not trainer.finished:
+            row = trainer.step()
+            if row is not None:
+                rows.append(row)
+            check()
+    except Diverged as diverged:
+        status, reason = "diverged", f"{diverged} in epoch {trainer.epoch + 1}, step {trainer.step_count}"
+    return outcome(
+        job,
+        "done" if status == "done" else "diverged",
+        reason,
+        rows,
+        seconds=time.perf_counter() - started,
+        perturbation_std=trainer.perturbation_std,
+        notes=(*data.notes, *trainer.notes),
+    )
+
+
+class _Watch:
+    """Calls the check after every batch of a run that keeps a folder."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+
+    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+        """Nothing to do."""
+
+    def stepped(self, trainer: Trainer, row: Row | None) -> None:
+        """Check."""
+        self.check()
+
+
+def _in_folder(job: Job, check: Check) -> Outcome:
+    """Train in the run's own folder, from its checkpoint if there is one."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            run = train(job.experiment, out=job.folder, data_dir=job.data_dir, watcher=_Watch(check))
+            break
+        except FolderBusy:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+    rows = RunFolder(run.path).rows()
+    return outcome(
+        job,
+        "diverged" if run.status == "diverged" else "done",
+        run.reason,
+        rows,
+        seconds=sum(row.seconds for row in rows),
+        perturbation_std=run.record["perturbation_std"],
+        notes=run.record["notes"],
+    )

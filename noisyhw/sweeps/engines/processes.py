@@ -1,0 +1,160 @@
+"""Worker processes on this machine, each on one thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from multiprocessing.connection import Connection, wait
+
+from ...errors import NoisyhwError
+from ..record import Job, Outcome, outcome
+from .base import ATTEMPTS
+
+STOP_SECONDS = 10.0
+"""How long workers may take to save a run's checkpoint when the sweep is stopped."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Worker:
+    """A process with a socket to it, and the job that it is at."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in stop)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "noisyhw.sweeps.engines.worker",
+                str(theirs.fileno()),
+                str(os.getpid()),
+            ],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            env=_environment(),
+            process_group=0,  # Ctrl-C reaches the sweep alone, which then stops its workers
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.job: Job | None = None
+
+    def give(self, job: Job) -> None:
+        """Send a job; a worker that is dead already is found out when its answer is read."""
+        self.job = job
+        try:
+            self.connection.send(job)
+        except OSError:
+            return
+
+    def answer(self) -> Outcome | NoisyhwError | None:
+        """Return what the worker sent; None: it died."""
+        try:
+            answer: Outcome | NoisyhwError = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        return answer
+
+    def terminate(self) -> None:
+        """Ask the process to end; a run with a folder is saved first."""
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def stop(self, until: float) -> str:
+        """Wait for the process to end, kill it if it is late, and return the end of what it said."""
+        try:
+            self.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.connection.close()
+        self.log.seek(0)
+        said = self.log.read().decode(errors="replace").strip()
+        self.log.close()
+        return said.splitlines()[-1] if said else ""
+
+
+def _environment() -> dict[str, str]:
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
+class Processes:
+    """Runs jobs in worker processes. One that dies is replaced, and its run is started again.
+
+    Args:
+        workers: how many; None: as many as there are cores.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or cores()
+        self._pool: list[Worker] = []
+        self._deaths: dict[str, int] = {}
+        self._again: list[Job] = []
+
+    def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
+        """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
+        self._deaths, self._again = {}, []
+        try:
+            while self._hand_out(jobs):
+                by_connection = {worker.connection: worker for worker in self._pool if worker.job}
+                for ready in wait(list(by_connection)):
+                    assert isinstance(ready, Connection)
+                    ended = self._ended(by_connection[ready])
+                    if ended is not None:
+                        yield ended
+        finally:
+            self._stop()
+
+    def _hand_out(self, jobs: Iterator[Job]) -> bool:
+        """Give every free worker a job, starting workers as needed; False: nothing is under way."""
+        while sum(worker.job is not None for worker in self._pool) < self.workers:
+            job = next(jobs, None) or (self._again.pop(0) if self._again else None)
+            if job is None:
+                break
+            free = [worker for worker in self._pool if worker.job is None]
+            if not free:
+                free = [Worker()]
+                self._pool += free
+            free[0].give(job)
+        return any(worker.job for worker in self._pool)
+
+    def _ended(self, worker: Worker) -> Outcome | None:
+        """Return the outcome of a worker that has answered; None: it died, and the run is started again."""
+        job, answer = worker.job, worker.answer()
+        assert job is not None
+        if isinstance(answer, NoisyhwError):
+            raise answer
+        worker.job = None
+        if answer is not None:
+            return answer
+        self._pool.remove(worker)
+        said = worker.stop(time.monotonic())
+        self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
+        if self._deaths[job.identity] < ATTEMPTS:
+            self._again.append(job)
+            return None
+        code = worker.process.returncode
+        reason = (
+            f"its worker died {ATTEMPTS} times (killed, or out of memory; exit code {code}) {said}".strip()
+        )
+        return outcome(job, "failed", reason)
+
+    def _stop(self) -> None:
+        until = time.monotonic() + STOP_SECONDS
+        for worker in self._pool:
+            worker.terminate()
+        for worker in self._pool:
+            worker.stop(until)
+        self._pool = []

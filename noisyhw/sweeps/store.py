@@ -1,0 +1,211 @@
+"""A sweep folder: which runs are asked for, and those that are finished; safe with many processes at once."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+from ..training.environment import environment
+from ..training.files import write_text
+from .lines import Lines
+from .plan import Point
+from .record import Outcome, Record
+
+FORMAT = 1
+MARK = "sweep.json"
+OWN_FILES = ("lock", "claims")
+
+
+class Store:
+    """The files of one sweep folder.
+
+    - ``sweep.json``: says that this is one, and its format;
+    - ``points.jsonl``: a line for each run that was asked for: identity and settings;
+    - ``records.jsonl``: a line for each finished run, appended once and never changed;
+    - ``curves.jsonl``: its table of epochs, written before its record;
+    - ``environments.jsonl``: with what it was computed;
+    - ``runs/``: run folders, for sweeps that keep them;
+    - ``lock``, ``claims``: held while lines are added, and while a run is computed;
+    - ``results.csv``: the table for people, made anew from the other files.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: dict[str, Record] = {}
+        self.points: list[dict[str, Any]] = []
+        self._records = Lines(path / "records.jsonl")
+        self._points = Lines(path / "points.jsonl")
+        self._claims: int | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Look at a sweep folder.
+
+        Raises:
+            RunError: it is none, or of a format that this version does not know.
+        """
+        store = cls(Path(path).expanduser())
+        if not store.exists:
+            raise RunError(f"{path}: no sweep was started here (there is no {MARK})")
+        store._check_format()
+        store.refresh()
+        return store
+
+    @classmethod
+    def create(cls, path: str | Path) -> Store:
+        """Make a sweep folder, or open the one that is there.
+
+        Raises:
+            RunError: the folder holds something else, or cannot be written.
+        """
+        store = cls(Path(path).expanduser())
+        try:
+            store.path.mkdir(parents=True, exist_ok=True)
+            with store.locked():
+                if not store.exists:
+                    store._check_free()
+                    write_text(store.path / MARK, json.dumps({"format": FORMAT}) + "\n")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        return cls.open(store.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a sweep was started here."""
+        return (self.path / MARK).is_file()
+
+    def _check_free(self) -> None:
+        others = sorted(
+            entry.name
+            for entry in self.path.iterdir()
+            if entry.name not in OWN_FILES and not entry.name.endswith(".part")
+        )
+        if others:
+            raise RunError(f"{self.path}: holds '{others[0]}' and is no sweep folder; choose another --out")
+
+    def _check_format(self) -> None:
+        try:
+            known = json.loads((self.path / MARK).read_text())["format"]
+        except (OSError, ValueError, LookupError, TypeError):
+            known = None
+        if known != FORMAT:
+            raise RunError(f"{self.path / MARK}: format {known}, this version knows {FORMAT}")
+
+    def refresh(self) -> list[str]:
+        """Read what was added, by this process or another, since the last time; return the runs that finished.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        self.points += self._points.news()
+        finished = []
+        for entry in self._records.news():
+            try:
+                record = Record.read(entry)
+            except TypeError:
+                raise RunError(
+                    f"{self._records.path}:{self._records.number}: not a record of this version"
+                ) from None
+            self.records[record.identity] = record
+            finished.append(record.identity)
+        return finished
+
+    def ask(self, points: Iterable[Point]) -> None:
+        """Note which runs are asked for, unless they are noted already."""
+        with self.locked():
+            self.refresh()
+            known = {json.dumps(point, sort_keys=True) for point in self.points}
+            asked = ({"identity": one.identity, "settings": dict(one.settings)} for one in points)
+            new = {json.dumps(point, sort_keys=True): point for point in asked}
+            self._points.append(point for text, point in new.items() if text not in known)
+            self.refresh()
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep a finished run.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+        """
+        columns = {key: [getattr(row, key) for row in outcome.rows] for key in _COLUMNS}
+        with self.locked():
+            Lines(self.path / "curves.jsonl").append(
+                [{"identity": outcome.record.identity, **columns}] if outcome.rows else []
+            )
+            self._records.append([asdict(outcome.record)])
+        self.records[outcome.record.identity] = outcome.record
+
+    def curves(self) -> dict[str, dict[str, list[Any]]]:
+        """Return the tables of epochs of all finished runs, identity -> column -> values."""
+        return {entry.pop("identity"): entry for entry in Lines(self.path / "curves.jsonl").news()}
+
+    def note_environment(self) -> None:
+        """Note with what runs are computed, if that is new."""
+        here = environment()
+        with self.locked():
+            lines = Lines(self.path / "environments.jsonl")
+            if here not in lines.news():
+                lines.append([here])
+
+    def run_folder(self, identity: str) -> Path:
+        """Return where a run has its own folder, in sweeps that keep them."""
+        return self.path / "runs" / identity[:16]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's files while lines are added."""
+        try:
+            file = (self.path / "lock").open("w")
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def claim(self, identity: str) -> bool:
+        """Take a run for this process, until it is released or the process ends; False: another has it."""
+        if self._claims is None:
+            self._claims = os.open(self.path / "claims", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(identity))
+        except OSError:
+            return False
+        return True
+
+    def release(self, identity: str) -> None:
+        """Give a claimed run back."""
+        if self._claims is not None:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _byte(identity))
+
+    def close(self) -> None:
+        """Give all claims back."""
+        if self._claims is not None:
+            os.close(self._claims)
+            self._claims = None
+
+
+_COLUMNS = (
+    "epoch",
+    "step",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+
+
+def _byte(identity: str) -> int:
+    """The byte of the claims file that stands for a run; the file itself stays empty."""
+    return int(identity[:15], 16)
