@@ -39,6 +39,13 @@ from .progress import Progress
     "--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run folder."
 )
 @click.option("--fresh", is_flag=True, help="Start again where the folder holds a run already.")
+@click.option(
+    "--accelerator",
+    type=click.Choice(("cpu", "cuda", "auto")),
+    default="cpu",
+    show_default=True,
+    help="Where to compute; auto: on a CUDA device if there is one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Print the result only.")
 def train(
@@ -53,6 +60,7 @@ def train(
     sets: tuple[str, ...],
     resumed: Path | None,
     fresh: bool,
+    accelerator: str,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -82,6 +90,7 @@ def train(
                 out=out,
                 data_dir=data_dir,
                 fresh=fresh,
+                accelerator=accelerator,
                 watcher=watcher,
             )
     if as_json:

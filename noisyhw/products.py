@@ -12,6 +12,13 @@ LARGE = 10**6
 _onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn else None
 
 
+def rounded_product(
+    a: Float[Tensor, "rows inner"], b: Float[Tensor, "inner columns"]
+) -> Float[Tensor, "rows columns"]:
+    """Return a b of factors that are rounded to bfloat16 (8 bits); the result is rounded so too, and then float32."""
+    return torch.mm(a.bfloat16(), b.bfloat16()).float()
+
+
 def product(
     a: Float[Tensor, "*rows inner"], b: Float[Tensor, "inner columns"]
 ) -> Float[Tensor, "*rows columns"]:

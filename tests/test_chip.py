@@ -19,12 +19,15 @@ from support import (
 )
 from torch import Tensor, nn
 
-from noisyhw import Device, UsageError, build_chip
+from noisyhw import Device, NoisyhwError, UsageError, build_chip, load_experiment
 from noisyhw.cards.device import DeviceCard
 from noisyhw.chip.chip import Chip
 from noisyhw.chip.losses import cross_entropy, squared_error
 from noisyhw.observation import Observation
 from noisyhw.rules import get_rule
+from noisyhw.tasks import get_task
+from noisyhw.training.resolve import resolve
+from noisyhw.training.trainer import Trainer
 
 WIDTHS = (9, 12, 11, 5)
 X, TARGET = normal(7, 9, seed=1), torch.randint(5, (7,), generator=generator(2))
@@ -226,3 +229,31 @@ def test_a_rule_that_must_know_its_perturbation_is_not_observed_without_one() ->
     chip = build_chip(Device("ideal"), (4, 3))
     with pytest.raises(UsageError, match="std: np learns from its own perturbation"):
         chip.observe(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), get_rule("np")[0])
+
+
+def test_r_learns_from_a_share_of_the_batch_and_not_at_every_batch() -> None:
+    data = get_task("digits").load()
+    seen = {}
+    for label, sets in {
+        "all": [],
+        "share": ["decorrelation.sample_fraction=0.25"],
+        "seldom": ["decorrelation.every=2"],
+        "rounded": ["decorrelation.products=bfloat16"],
+    }.items():
+        trainer = Trainer(resolve(load_experiment(None, {"device": "ideal"}, sets)), data)
+        changes = []
+        for _ in range(4):
+            before = trainer.chip.layers[0].r.clone()
+            trainer.step()
+            changes.append(not torch.equal(before, trainer.chip.layers[0].r))
+        seen[label] = trainer.chip.layers[0].r, changes
+    assert seen["seldom"][1] == [False, True, False, True]
+    assert all(all(seen[label][1]) for label in ("all", "share", "rounded"))
+    whole = seen["all"][0] - torch.eye(64)
+    assert 0 < float((seen["rounded"][0] - seen["all"][0]).norm()) < 0.02 * float(whole.norm())
+    assert 0 < float((seen["share"][0] - seen["all"][0]).norm()) < 0.5 * float(whole.norm())
+
+
+def test_r_on_a_tile_multiplies_in_its_own_way() -> None:
+    with pytest.raises(NoisyhwError, match=r"decorrelation.*products: R is on a tile"):
+        load_experiment(None, {}, ["decorrelation.on=tile", "decorrelation.products=bfloat16"])

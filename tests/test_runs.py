@@ -22,9 +22,10 @@ from noisyhw.tasks import TASKS, get_task
 from noisyhw.training import run as running
 from noisyhw.training.environment import cpu_name, environment
 from noisyhw.training.folder import RunFolder
+from noisyhw.training.progress import Diverged, Watch
 from noisyhw.training.resolve import resolve
 from noisyhw.training.run import ARITHMETIC
-from noisyhw.training.trainer import Diverged, Trainer, check_finite
+from noisyhw.training.trainer import Trainer
 
 HEADER = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,seconds"
 
@@ -153,7 +154,7 @@ def test_noise_stays_on_in_evaluation() -> None:
 def test_two_evaluations_of_an_ideal_device_are_alike() -> None:
     trainer = make_trainer("ideal")
     x, y = trainer.data.test_x, trainer.data.test_y
-    assert trainer.evaluate(x, y) == trainer.evaluate(x, y)
+    assert trainer.evaluate(x, y).state() == trainer.evaluate(x, y).state()
 
 
 # Identity.
@@ -431,8 +432,20 @@ def test_divergence_found_by_the_test_names_the_epochs_last_step(
 
 
 def test_what_is_not_finite_is_called_by_its_name() -> None:
-    check_finite("loss", torch.tensor([1.0, -1e38]))
+    watch = Watch(torch.device("cpu"))
+    watch.check("loss", torch.tensor([1.0, -1e38]))
     with pytest.raises(Diverged, match=r"^loss is infinite$"):
-        check_finite("loss", torch.tensor([1.0, torch.inf]))
+        watch.check("loss", torch.tensor([1.0, torch.inf]))
     with pytest.raises(Diverged, match=r"^loss is not a number$"):
-        check_finite("loss", torch.tensor([1.0, torch.nan]))
+        watch.check("loss", torch.tensor([1.0, torch.nan]))
+
+
+def test_on_an_accelerator_what_is_not_finite_is_told_when_asked() -> None:
+    watch = Watch(torch.device("cpu"))
+    watch.at_once = False
+    for values in ([1.0, 1e38], [torch.inf, 1.0], [2.0, 3.0]):
+        watch.check("loss", torch.tensor(values))
+    with pytest.raises(Diverged, match=r"^loss is not a number$"):
+        watch.ask()
+    watch.check("loss", torch.tensor([1.0, 2.0]))
+    watch.ask()

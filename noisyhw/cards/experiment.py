@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -90,6 +90,20 @@ class Decorrelation(Card):
     )
 
     rate: NonNegative | None = Field(None, description="Learning rate of R; empty: the task's.")
+    sample_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(
+        1.0,
+        description="Share of each batch that R learns from: its first samples (batches are in random order).",
+    )
+    every: Count = Field(1, description="Batches from one update of R to the next.")
+    products: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Numbers that a digital R's update is multiplied in; its sum is float32."
+    )
+
+    @model_validator(mode="after")
+    def _digital_products(self) -> Self:
+        if self.on == "tile" and self.products != "float32":
+            raise ValueError("products: R is on a tile, which multiplies in its own way; leave it at float32")
+        return self
 
 
 class Perturbation(Card):

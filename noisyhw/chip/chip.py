@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..observation import Injection, Observation
 from ..rules.base import Knows, Rule
-from ..streams import stream
+from ..streams import normal_, stream
 from .layer import Layer
 from .losses import Loss
 from .twin import gradients
@@ -90,7 +90,7 @@ class Chip:
     def _inject_(self, a: Tensor, probed: list[bool], std: float) -> Tensor:
         passes = [p for p, perturbed in enumerate(probed) if perturbed]
         noise = torch.empty((len(passes), *a.shape[1:]), device=a.device)
-        noise.normal_(0.0, std, generator=self.generator)
+        normal_(noise, self.generator).mul_(std)
         for place, p in enumerate(passes):
             a[1 + p].add_(noise[place])
         return noise

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..products import product
+from ..products import product, rounded_product
 
 BLOCK = 1024
 """Rows of R that are changed at once; the change of more would be a second matrix of R's size in memory."""
@@ -20,7 +20,10 @@ def decorrelate(
 
 
 def learn_decorrelation_(
-    r: Float[Tensor, "inputs inputs"], x: Float[Tensor, "samples inputs"], rate: float
+    r: Float[Tensor, "inputs inputs"],
+    x: Float[Tensor, "samples inputs"],
+    rate: float,
+    rounded: bool = False,
 ) -> None:
     """R <- R - rate (C - diag C) R with C = mean_b x*_b x*_b^T, in place (paper, Section 2.2).
 
@@ -31,19 +34,21 @@ def learn_decorrelation_(
         r: the decorrelation matrix.
         x: decorrelated inputs, x* = R x.
         rate: the paper's alpha.
+        rounded: whether products are in bfloat16.
     """
+    multiply = rounded_product if rounded else product
     samples, inputs = x.shape
     variance = x.square().mean(0)
     if samples <= inputs:
-        read = product(x, r)
+        read = multiply(x, r)
         for first in range(0, inputs, BLOCK):
             rows = slice(first, first + BLOCK)
-            change = product(x[:, rows].t(), read)
+            change = multiply(x[:, rows].t(), read)
             r[rows].mul_((1 + rate * variance[rows])[:, None]).add_(change, alpha=-rate / samples)
     else:
-        covariance = product(x.t(), x).div_(samples)
+        covariance = multiply(x.t(), x).div_(samples)
         covariance.diagonal().zero_()
-        r.sub_(product(covariance, r), alpha=rate)
+        r.sub_(multiply(covariance, r), alpha=rate)
 
 
 def decorrelation_factors(

@@ -127,7 +127,9 @@ def draw(
 
 def _uniform(mean: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform numbers from the middles of their grid's steps, so that none is zero."""
-    double = float(mean.max()) < RARE
+    double = (
+        mean.device.type != "cpu" or float(mean.max()) < RARE
+    )  # an accelerator would have to be waited for
     kind, half = (torch.float64, 2.0**-54) if double else (torch.float32, 2.0**-25)
     drawn = torch.empty(mean.shape, dtype=kind, device=mean.device)
     return drawn.uniform_(generator=generator).add_(half)

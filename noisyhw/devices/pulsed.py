@@ -114,6 +114,17 @@ class PulsedCells(Cells):
         inner.lerp_(self._clip(end, cells), drawn.any)
         weight.lerp_(self._shown(inner), drawn.any)
 
+    def _apply_everywhere(self, up: Tensor, down: Tensor) -> None:
+        """Like :meth:`_apply`, without asking which cells are pulsed: an accelerator would have to be waited for."""
+        cells = slice(0, self.inner.numel())
+        inner, weight = self.inner.view(-1), self.weight.view(-1)
+        any_ = ((up + down) > 0).flatten().to(inner.dtype)
+        end, std = self._moved(inner, up.flatten(), down.flatten(), cells, None)
+        if std is not None:
+            end = end + self._normal(end).mul_(std)
+        inner.lerp_(self._clip(end, cells), any_)
+        weight.lerp_(self._shown(inner), any_)
+
     def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
         """What one pulse up adds, and one pulse down takes, at these weights."""
         up, down, pull_up, pull_down = (_take(part, cells) for part in self._parts())
@@ -123,6 +134,9 @@ class PulsedCells(Cells):
         return self.step_up, self.step_down, self.pull_up, self.pull_down
 
     def _apply(self, up: Tensor, down: Tensor) -> None:
+        if self.inner.device.type != "cpu":
+            self._apply_everywhere(up, down)
+            return
         cells = (up + down).flatten().nonzero().squeeze(1)
         if cells.numel() == 0:
             return

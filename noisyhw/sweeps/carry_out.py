@@ -11,9 +11,10 @@ from ..cards.experiment import Experiment, TaskCard
 from ..errors import DataError, RunError
 from ..tasks import Data, get_task
 from ..training.folder import FolderBusy, RunFolder
+from ..training.progress import Diverged
 from ..training.run import ARITHMETIC, Interrupted, train
 from ..training.threads import computing_with
-from ..training.trainer import Diverged, Row, Trainer
+from ..training.trainer import Row, Trainer
 from .record import Job, Outcome, outcome
 
 Check = Callable[[], None]

@@ -11,8 +11,9 @@ from statistics import fmean
 
 from ..cards.experiment import Experiment
 from ..tasks import get_task
+from ..training.progress import Diverged
 from ..training.threads import computing_with
-from ..training.trainer import Diverged, Trainer
+from ..training.trainer import Trainer
 from .engines import cores
 from .plan import Point
 from .record import Record

@@ -5,10 +5,11 @@ from __future__ import annotations
 import abc
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
@@ -34,6 +35,11 @@ class Data:
     version: str
     notes: tuple[str, ...] = ()
     loss_scale: float = 1.0
+
+    def to(self, device: torch.device) -> Data:
+        """Return the same data on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("train_x", "train_y", "test_x", "test_y")}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

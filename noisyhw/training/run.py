@@ -21,12 +21,14 @@ from ..cards.experiment import Experiment
 from ..errors import NoisyhwError, RunError, UsageError
 from ..memory import keep_freed_memory
 from ..tasks import Data, get_task
+from .accelerator import choose_accelerator
 from .curve import draw_curve
 from .environment import environment
 from .folder import COLUMNS, RunFolder
+from .progress import Diverged
 from .resolve import resolve
 from .threads import computing_with, threads_for
-from .trainer import Diverged, Row, Trainer
+from .trainer import Row, Trainer
 
 ARITHMETIC = "2"
 """Raised whenever a change of the code changes a run's numbers; part of every run's identity."""
@@ -111,6 +113,7 @@ def train(
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     fresh: bool = False,
+    accelerator: str = "cpu",
     watcher: Watcher | None = None,
 ) -> Run:
     """Train a network on a device and return its run.
@@ -127,6 +130,8 @@ def train(
         out: the run folder; None: a name under ``runs/`` that tells task, device, rule, seed and identity.
         data_dir: where the data is.
         fresh: forget what the folder holds of this run.
+        accelerator: cpu, cuda, or auto (cuda if there is one). The random numbers of the two differ, and with them the
+            bits of a result; a run that goes on does so where it was started.
         watcher: is told of every step.
 
     Returns:
@@ -140,6 +145,7 @@ def train(
     options = {"device": device, "rule.name": rule, "task.name": task, "epochs": epochs, "seed": seed}
     resolved = resolve(_experiment(experiment, options, sets))
     data = get_task(resolved.task.name).load(resolved.task, None if data_dir is None else Path(data_dir))
+    where = choose_accelerator(accelerator)
     identity = resolved.identity(data.version, ARITHMETIC)
     folder = RunFolder(Path(out).expanduser() if out is not None else default_folder(resolved, identity))
     folder.check_free()
@@ -152,7 +158,7 @@ def train(
             if status != CREATED:
                 return _go_on(folder, resolved, data, identity, watcher or Silent())
         with computing_with(1):  # what is measured at the start does not depend on how many cores there are
-            trainer = Trainer(resolved, data)
+            trainer = Trainer(resolved, data, where)
         record = {
             "identity": identity,
             "status": CREATED,
@@ -163,6 +169,7 @@ def train(
             "notes": [*data.notes, *trainer.notes],
             "perturbation_std": trainer.perturbation_std,
             "threads": threads_for(trainer.chip, resolved.batch or 1),
+            "accelerator": where.type,
         }
         folder.create(resolved, record, environment())
         return _train(folder, trainer, record, watcher or Silent())
@@ -231,8 +238,9 @@ def _check_same(folder: RunFolder, identity: str) -> None:
 
 
 def _go_on(folder: RunFolder, experiment: Experiment, data: Data, identity: str, watcher: Watcher) -> Run:
+    where = choose_accelerator(folder.read_record().get("accelerator", "cpu"))
     with computing_with(1):
-        trainer = Trainer(experiment, data)
+        trainer = Trainer(experiment, data, where)
     folder.mend()
     if folder.checkpoint.is_file():
         _take_up(trainer, folder, identity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,12 +25,9 @@ from ..tasks import Data, get_task
 from ..updates import PATHS, UpdatePath
 from ..updates.base import columns
 from .perturbation import choose_std
+from .progress import Tally, Watch
 
 EVALUATION_BATCH = 1000
-
-
-class Diverged(Exception):
-    """A loss or an update is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +43,6 @@ class Row:
     seconds: float
 
 
-@dataclass
-class Tally:
-    """Sums over the samples of an epoch so far."""
-
-    samples: int = 0
-    loss: float = 0.0
-    hits: int = 0
-
-    def add(
-        self, losses: Float[Tensor, " samples"], outputs: Float[Tensor, "samples outputs"], target: Tensor
-    ) -> None:
-        """Count one batch."""
-        self.samples += len(losses)
-        self.loss += losses.sum().item()
-        if not target.is_floating_point():
-            self.hits += int((outputs.argmax(-1) == target).sum())
-
-
 class Trainer:
     """Trains one chip on one data set.
 
@@ -72,11 +51,13 @@ class Trainer:
     Args:
         experiment: resolved (see :func:`noisyhw.training.resolve.resolve`).
         data: the task's data.
+        accelerator: where tensors live and are computed with; the data is moved there.
     """
 
     def __init__(self, experiment: Experiment, data: Data, accelerator: torch.device | str = "cpu") -> None:
         self.experiment = experiment
-        self.data = data
+        self.device = torch.device(accelerator)
+        self.data = data = data.to(self.device)
         self._order, self._order_epoch = torch.empty(0, dtype=torch.int64), -1
         self.rule, self.decorrelated = get_rule(experiment.rule.name)
         self.chip = _build(experiment, data, self.decorrelated, accelerator)
@@ -90,7 +71,8 @@ class Trainer:
             experiment.perturbation.std, self.rule, self.chip, *self._batch(0, 0)
         )
         self.epoch = self.batch_index = self.step_count = 0
-        self.tally = Tally()
+        self.tally = Tally(self.device)
+        self.watch = Watch(self.device)
         self.seconds = 0.0
 
     @property
@@ -117,10 +99,8 @@ class Trainer:
     def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         if self._order_epoch != epoch:
             generator = stream(self.experiment.seed, "order", epoch)
-            self._order, self._order_epoch = (
-                torch.randperm(len(self.data.train_x), generator=generator),
-                epoch,
-            )
+            order = torch.randperm(len(self.data.train_x), generator=generator)
+            self._order, self._order_epoch = order.to(self.device), epoch
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         return self.data.train_x[rows], self.data.train_y[rows]
 
@@ -148,11 +128,11 @@ class Trainer:
         seen = self.chip.observe(x, target, self.rule, self.perturbation_std, choice.passes)
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
         signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
-        check_finite("training loss", seen.losses[0])
+        self.watch.check("training loss", seen.losses[0])
         for layer, path, decorrelation, values, signal in zip(
             self.chip.layers, self.paths, self.decorrelations, seen.inputs, signals, strict=True
         ):
-            check_finite("update", signal)
+            self.watch.check("update", signal)
             vectors, errors = layer.factors(values, signal)
             path.apply(vectors, errors)
             if layer.bias is not None:
@@ -162,13 +142,17 @@ class Trainer:
             self.biases.step()
 
     def _decorrelate(self, layer: Layer, path: UpdatePath | None, x: Float[Tensor, "vectors inputs"]) -> None:
-        rate = self.experiment.decorrelation.rate
-        if layer.r is not None and rate:
-            learn_decorrelation_(layer.r, x, rate)
+        choice = self.experiment.decorrelation
+        if self.step_count % choice.every:
+            return
+        x = x[: math.ceil(len(x) * choice.sample_fraction)]
+        if layer.r is not None and choice.rate:
+            learn_decorrelation_(layer.r, x, choice.rate, choice.products == "bfloat16")
         if path is not None:
             path.apply(*decorrelation_factors(x, columns(path.tile, x.device)))
 
     def _finish_epoch(self, started: float) -> Row:
+        self.watch.ask()
         self.chip.set_age(self.experiment.device.age)
         self.chip.set_temperature(self.experiment.device.temperature_k)
         test = self.evaluate(self.data.test_x, self.data.test_y)
@@ -185,19 +169,20 @@ class Trainer:
             seconds=self.seconds + time.perf_counter() - started,
         )
         self.epoch, self.batch_index = self.epoch + 1, 0
-        self.tally, self.seconds = Tally(), 0.0
+        self.tally, self.seconds = Tally(self.device), 0.0
         return row
 
     def evaluate(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> Tally:
         """Loss and hits of one pass, as noisy as the device is."""
-        tally = Tally()
+        tally = Tally(self.device)
         for part, wanted in zip(
             torch.split(x, EVALUATION_BATCH), torch.split(target, EVALUATION_BATCH), strict=True
         ):
             outputs = self.chip.predict(part)
             losses = self.chip.loss(outputs[None], wanted)[0]
-            check_finite("test loss", losses)
+            self.watch.check("test loss", losses)
             tally.add(losses, outputs, wanted)
+        self.watch.ask()
         return tally
 
     def state(self) -> dict[str, Any]:
@@ -206,7 +191,7 @@ class Trainer:
             "epoch": self.epoch,
             "batch_index": self.batch_index,
             "step_count": self.step_count,
-            "tally": asdict(self.tally),
+            "tally": self.tally.state(),
             "seconds": self.seconds,
             "perturbation_std": self.perturbation_std,
             "chip": self.chip.state(),
@@ -223,7 +208,7 @@ class Trainer:
         """Take up a state that :meth:`state` returned."""
         self.epoch, self.batch_index = state["epoch"], state["batch_index"]
         self.step_count, self.seconds = state["step_count"], state["seconds"]
-        self.tally = Tally(**state["tally"])
+        self.tally.load(state["tally"])
         self.perturbation_std = state["perturbation_std"]
         self.chip.load(state["chip"])
         for path, saved in zip(self.paths, state["paths"], strict=True):
@@ -233,13 +218,6 @@ class Trainer:
                 decorrelation.load(saved)
         if self.biases is not None:
             self.biases.load_state_dict(state["biases"])
-
-
-def check_finite(what: str, values: Tensor) -> None:
-    """Raise :class:`Diverged` if a value is infinite or not a number."""
-    total = values.sum().item()
-    if not math.isfinite(total):
-        raise Diverged(f"{what} is {'infinite' if math.isinf(total) else 'not a number'}")
 
 
 def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
