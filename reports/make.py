@@ -2,7 +2,7 @@
 
     python reports/make.py digits-rram
     python reports/make.py sarcos-usual sarcos-blocks --data-dir DATA
-    python reports/make.py cifar10-five-epochs --data-dir DATA [--seeds 3]
+    python reports/make.py cifar10-five-epochs cifar10-options --data-dir DATA [--seeds 3]
 
 Finished runs (under runs/reports/) are not trained again, unfinished ones go on. Writes reports/NAME.png, .svg and .md.
 """
@@ -76,6 +76,19 @@ STUDIES = {
     ),
     "sarcos-blocks": sarcos(
         "blocks", "Tested on blocks of the trajectory that were held out, with 1 s between."
+    ),
+    "cifar10-options": Study(
+        "CIFAR-10, 3 hidden layers of 1024, DANP: R from a share of each batch, first five epochs",
+        {
+            "all samples": {"experiment": "cifar10-3x1024", "epochs": 5},
+            "a tenth of the samples": {
+                "experiment": "cifar10-3x1024",
+                "epochs": 5,
+                "sets": ["decorrelation.sample_fraction=0.1"],
+            },
+        },
+        "test_accuracy",
+        "What the decorrelation matrices learn from: every sample of a batch, or its first tenth. All else is the same.",
     ),
     "cifar10-five-epochs": Study(
         "CIFAR-10, 3 hidden layers of 1024, first five epochs",

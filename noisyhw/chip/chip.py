@@ -66,19 +66,22 @@ class Chip:
         if rule.knows is Knows.INJECTED and std <= 0:
             raise UsageError(f"std: {rule.name} learns from its own perturbation; give one above 0")
         probes = rule.probes(len(self.layers)) * passes
+        known = rule.knows is Knows.INJECTED and std > 0
         injected: list[Tensor] = []
         pre_activations, inputs = [], []
         values = x[None]
         for index, layer in enumerate(self.layers):
             reads = 1 + len(probes) if index == 0 else None
             prepared = layer.prepare(values, reads)
-            inputs.append(prepared[0])
+            inputs.append(
+                prepared[0].clone() if len(prepared) > 1 else prepared[0]
+            )  # the others are not kept
             a = layer.read(prepared, reads if layer.r_tile is None else None)
             if std > 0 and probes:
-                injected.append(self._inject_(a, [probe[index] for probe in probes], std))
+                noise = self._inject_(a, [probe[index] for probe in probes], std)
+                injected += [noise] if known else []
             pre_activations.append(a)
             values = layer.activate(a)
-        known = rule.knows is Knows.INJECTED and std > 0
         return Observation(
             pre_activations=tuple(pre_activations),
             losses=self.loss(values, target),

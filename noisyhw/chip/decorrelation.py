@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..products import product, rounded_product
 
-BLOCK = 1024
+BLOCK = 512
 """Rows of R that are changed at once; the change of more would be a second matrix of R's size in memory."""
 
 

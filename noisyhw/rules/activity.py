@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..observation import Observation
-from .base import Knows, Probe, Rule, rises
+from .base import Knows, Probe, Rule, mean_of_passes, rises
 
 
 class ActivityNodePerturbation(Rule):
@@ -28,7 +28,7 @@ class ActivityNodePerturbation(Rule):
         """Weigh the activity differences by the loss difference over their squared length."""
         differences = [pre[1:] - pre[:1] for pre in seen.pre_activations]
         weight = units(differences) * rises(seen) / squared_length(differences)
-        return tuple((difference.mul_(weight[:, :, None])).mean(0) for difference in differences)
+        return tuple(mean_of_passes(difference.mul_(weight[:, :, None])) for difference in differences)
 
 
 def units(differences: list[Tensor]) -> int:

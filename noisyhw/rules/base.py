@@ -50,6 +50,11 @@ def rises(seen: Observation) -> Float[Tensor, "noisy samples"]:
     return seen.losses[1:] - seen.losses[:1]
 
 
+def mean_of_passes(signals: Float[Tensor, "noisy samples outputs"]) -> Float[Tensor, "samples outputs"]:
+    """Mean over the noisy passes; that of one is not copied."""
+    return signals.mean(0) if len(signals) > 1 else signals[0]
+
+
 def own_injection(seen: Observation) -> Injection:
     """What the learner injected; a rule that needs it must have declared so."""
     if seen.injected is None:

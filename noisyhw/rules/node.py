@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..observation import Observation
-from .base import Knows, Probe, Rule, own_injection, rises
+from .base import Knows, Probe, Rule, mean_of_passes, own_injection, rises
 
 
 class NodePerturbation(Rule):
@@ -23,6 +23,6 @@ class NodePerturbation(Rule):
         """Weigh each injected perturbation by the loss difference that it came with."""
         own, rise = own_injection(seen), rises(seen) / own_injection(seen).std ** 2
         return tuple(
-            (noise * rise[list(passes), :, None]).mean(0)
+            mean_of_passes(noise * rise[list(passes), :, None])
             for noise, passes in zip(own.noise, own.passes, strict=True)
         )

@@ -129,8 +129,10 @@ class Trainer:
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
         signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
         self.watch.check("training loss", seen.losses[0])
+        inputs = seen.inputs
+        del seen  # the activities need not be kept through the updates
         for layer, path, decorrelation, values, signal in zip(
-            self.chip.layers, self.paths, self.decorrelations, seen.inputs, signals, strict=True
+            self.chip.layers, self.paths, self.decorrelations, inputs, signals, strict=True
         ):
             self.watch.check("update", signal)
             vectors, errors = layer.factors(values, signal)

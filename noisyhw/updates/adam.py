@@ -26,6 +26,7 @@ class Adam(UpdatePath):
         self.change.zero_()
         self.change.grad = mean_outer(x, d)
         self.optimizer.step()
+        self.change.grad = None
         self.tile.write(self.change)
 
     def state(self) -> dict[str, Any]:
