@@ -88,7 +88,7 @@ STUDIES = {
             },
         },
         "test_accuracy",
-        "What the decorrelation matrices learn from: every sample of a batch, or its first tenth. All else is the same.",
+        "What the decorrelation matrices learn from: every sample of a batch, or its first tenth.",
     ),
     "cifar10-five-epochs": Study(
         "CIFAR-10, 3 hidden layers of 1024, first five epochs",
