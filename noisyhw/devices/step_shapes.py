@@ -18,7 +18,7 @@ FINE_NOISE = 0.03
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
 MOST_SUB_STEPS = 200
-"""The last of so many takes all that is left."""
+"""The last of so many takes what is left, but for steps that grow on the way: those cells are at a bound by then."""
 SMALLEST = 1e-12
 
 Factor = tuple[Tensor, Tensor]
@@ -158,13 +158,14 @@ class ShapedCells(PulsedCells):
             local = Tangent(self.shape, weight[going], low, high, numbers, (steps[0], steps[1]))
             rest = left[going]
             last = turn == MOST_SUB_STEPS - 1
-            part = rest if last else local.part(ups, downs, rest, self.update.cycle_noise)
+            part = local.steady(ups, downs) if last else local.part(ups, downs, self.update.cycle_noise)
+            part = part.minimum(rest)
             moved, variance = local.go(ups * part, downs * part, kinds)
             std = self._std(variance.__getitem__, None if fluctuation is None else fluctuation[going])
             if std is not None:
                 moved = moved.clamp(low, high).addcmul_(self._normal(moved), std)
             weight[going] = moved.clamp_(low, high)
-            left[going] = rest - part
+            left[going] = 0.0 if last else rest - part
             going = left.nonzero().squeeze(1)
             if len(going) == 0:
                 break
@@ -205,8 +206,13 @@ class Tangent:
         self.pull_up = (-steps[0] * up_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
         self.pull_down = (steps[1] * down_slope).clamp(-LARGEST_PULL, LARGEST_PULL)
 
-    def part(self, up: Tensor, down: Tensor, left: Tensor, noise: float) -> Tensor:
-        """How much of what is left of these pulses may go at once, at least one pulse.
+    def steady(self, up: Tensor, down: Tensor) -> Tensor:
+        """The share of these pulses within which steps that grow on the way grow by no more than e."""
+        growing = -(up * self.pull_up + down * self.pull_down)
+        return 1 / growing.clamp(min=SMALLEST)
+
+    def part(self, up: Tensor, down: Tensor, noise: float) -> Tensor:
+        """The share of these pulses that may go at once, at least one pulse.
 
         Evenly interleaved, they start with a speed v and slow down at a rate l, so that they go no further than v / l,
         and no further than v t in the share t of them.
@@ -214,11 +220,11 @@ class Tangent:
         speed = (up * self.step_up - down * self.step_down).abs_()
         slowing = up * self.pull_up + down * self.pull_down
         fine = FINENESS * self.range
-        share = (fine / speed.clamp(min=SMALLEST)).minimum(1 / (-slowing).clamp(min=SMALLEST))
+        share = (fine / speed.clamp(min=SMALLEST)).minimum(self.steady(up, down))
         share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
         jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
         share = share.minimum((FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST))
-        return share.maximum(1 / (up + down).clamp(min=1)).minimum(left)
+        return share.maximum(1 / (up + down).clamp(min=1))
 
     def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, dict[bool, Tensor]]:
         """Weights afterwards, and the variance of noise of relative std 1, of either kind."""
