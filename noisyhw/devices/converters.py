@@ -47,6 +47,6 @@ def convert_(values: Float[Tensor, "*shape"], card: Converter | None) -> Float[T
 
 def _round_(levels: Tensor, card: Converter, scaled: bool) -> Tensor:
     spacing = level_spacing(card)
-    if not (scaled and card.range >= 1):
+    if not scaled or isinstance(card.range, Tensor) or card.range < 1:
         levels.clamp_(-card.range / spacing, card.range / spacing)
     return levels.round_().mul_(spacing)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..cards.experiment import Experiment
@@ -101,10 +101,11 @@ class Trainer:
     @property
     def batches(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(len(self.data.train_x) / self._batch_size)
+        return math.ceil(len(self.data.train_x) / self.batch_size)
 
     @property
-    def _batch_size(self) -> int:
+    def batch_size(self) -> int:
+        """Samples in a batch."""
         assert self.experiment.batch is not None
         return min(self.experiment.batch, len(self.data.train_x))
 
@@ -116,13 +117,15 @@ class Trainer:
 
     def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         if self._order_epoch != epoch:
-            generator = stream(self.experiment.seed, "order", epoch)
-            self._order, self._order_epoch = (
-                torch.randperm(len(self.data.train_x), generator=generator),
-                epoch,
-            )
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+            self._order, self._order_epoch = self.order(epoch), epoch
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.data.train_x[rows], self.data.train_y[rows]
+
+    def order(self, epoch: int) -> Int64[Tensor, " samples"]:
+        """Numbers of the training samples, in the order in which that epoch shows them."""
+        return torch.randperm(
+            len(self.data.train_x), generator=stream(self.experiment.seed, "order", epoch)
+        )
 
     def step(self) -> Row | None:
         """Train on the next batch; return the epoch's row if that finished it.
@@ -137,7 +140,7 @@ class Trainer:
         self.batch_index += 1
         row = None
         if self.batch_index == self.batches:
-            row = self._finish_epoch(started)
+            row = self.finish_epoch(started)
         else:
             self.seconds += time.perf_counter() - started
         return row
@@ -168,7 +171,12 @@ class Trainer:
         if path is not None:
             path.apply(*decorrelation_factors(x, columns(path.tile, x.device)))
 
-    def _finish_epoch(self, started: float) -> Row:
+    def finish_epoch(self, started: float) -> Row:
+        """Test, count the epoch, and return its row; ``started``: since when seconds are not counted yet.
+
+        Raises:
+            Diverged: the test loss is not finite.
+        """
         self.chip.set_age(self.experiment.device.age)
         self.chip.set_temperature(self.experiment.device.temperature_k)
         test = self.evaluate(self.data.test_x, self.data.test_y)
@@ -237,9 +245,15 @@ class Trainer:
 
 def check_finite(what: str, values: Tensor) -> None:
     """Raise :class:`Diverged` if a value is infinite or not a number."""
-    total = values.sum().item()
-    if not math.isfinite(total):
-        raise Diverged(f"{what} is {'infinite' if math.isinf(total) else 'not a number'}")
+    if (reason := unsound(what, values.sum().item())) is not None:
+        raise Diverged(reason)
+
+
+def unsound(what: str, total: float) -> str | None:
+    """Say what is wrong with a sum that is not finite."""
+    if math.isfinite(total):
+        return None
+    return f"{what} is {'infinite' if math.isinf(total) else 'not a number'}"
 
 
 def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
