@@ -1,4 +1,4 @@
-"""Which experiments can train as one stack: the same network, rule, path and kind of device; other numbers may differ."""
+"""Which experiments can train as one stack: of one network, rule, path and kind of device; numbers may differ."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ def _too_large(experiment: Experiment) -> str | None:
     widths = (get_task(experiment.task.name).inputs, *(experiment.network.hidden or ()))
     largest = max(widths) * (experiment.batch or 1)
     if largest > PART:
-        return f"batch times the widest layer is {largest}, above {PART}: such steps gain nothing from a stack"
+        return (
+            f"batch times the widest layer is {largest}, above {PART}: such steps gain nothing from a stack"
+        )
     return None
 
 

@@ -111,7 +111,7 @@ class StackedProgrammed(StackedCells):
 
     def pulse(self, counts: Tensor) -> None:
         """Program changes of whole resolutions."""
-        self.write(counts * self.step)
+        self.write(counts * self.update.resolution)
 
 
 class StackedPulsed(StackedCells):

@@ -80,9 +80,8 @@ class Segments:
             fill: e.g. ``Tensor.normal_``.
             sizes: how many cells of each part there are; None: all.
         """
-        for part, generator in zip(
-            torch.split(values, sizes or self.sizes), self.generators, strict=True
-        ):
+        parts = torch.split(values, list(sizes or self.sizes))
+        for part, generator in zip(parts, self.generators, strict=True):
             if part.shape[0]:
                 fill(part, generator=generator)
         return values

@@ -21,6 +21,6 @@ def merged(cards: Sequence[C], spread: Callable[[Sequence[float]], Number]) -> C
         values = [getattr(card, name) for card in cards]
         if all(isinstance(value, Card) for value in values):
             changes[name] = merged(values, spread)
-        elif all(isinstance(value, int | float) for value in values):
-            changes[name] = spread(values)
+        elif isinstance(values[0], int | float) and any(value != values[0] for value in values):
+            changes[name] = spread([float(value) for value in values])
     return cards[0].model_copy(update=changes)

@@ -54,7 +54,7 @@ class StackedPath(abc.ABC):
     def _send(self, change: Tensor) -> None:
         self.cells.write(change)
 
-    def hand_back(self, steps: int) -> None:
+    def hand_back(self, steps: int) -> None:  # noqa: B027  (not every path remembers)
         """Let the members' own paths hold what this one remembers, so that their states are whole.
 
         Args:
@@ -118,9 +118,10 @@ class StackedAdam(StackedPath):
         member, layers = self.members[replica], len(self.cells.layout.shapes)
         if part < layers:
             path = cast(Adam, member.paths[part])
-            return path.optimizer.state[path.change]
+            return cast(dict[str, Any], path.optimizer.state[path.change])
         assert member.biases is not None
-        return member.biases.state[cast(Tensor, member.chip.layers[part - layers].bias)]
+        bias = cast(Tensor, member.chip.layers[part - layers].bias)
+        return cast(dict[str, Any], member.biases.state[bias])
 
     def _change(self, gradient: Tensor) -> Tensor:
         self.change.zero_()

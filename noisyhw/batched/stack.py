@@ -56,13 +56,14 @@ class Stack:
         has_bias = first.chip.layers[0].bias is not None
         biases = Layout(len(members), [shape[:1] for shape in shapes] if has_bias else [])
         flat = self._take_biases(biases)
+        own: list[Tensor | None] = [*biases.views(flat)] if has_bias else [None] * len(shapes)
         layers = [
             StackedLayer([one.chip.layers[i] for one in members], weight, bias)
-            for i, (weight, bias) in enumerate(
-                zip(weights.views(self.cells.weight), biases.views(flat) or [None] * len(shapes), strict=True)
-            )
+            for i, (weight, bias) in enumerate(zip(weights.views(self.cells.weight), own, strict=True))
         ]
-        self.chip = StackedChip([one.chip for one in members], layers, [one.perturbation_std for one in members])
+        self.chip = StackedChip(
+            [one.chip for one in members], layers, [one.perturbation_std for one in members]
+        )
         both = Layout(len(members), [*shapes, *biases.shapes])
         self.gradient = torch.zeros(both.total, device=self.device)
         self.gradients = both.views(self.gradient)

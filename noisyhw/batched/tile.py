@@ -79,8 +79,7 @@ class StackedTile:
     def _scale(self, x: Tensor) -> Tensor | None:
         if self.periphery.input_scaling == "none":
             return None
-        lowest, highest = x.aminmax(dim=-1, keepdim=True)
-        return highest.maximum(lowest.neg_())
+        return x.abs().amax(-1, keepdim=True)  # faster for many rows than aminmax
 
     def _add_noise_(self, y: Tensor, inputs: Tensor, weight: Tensor) -> None:
         cells, variance = self.weight_dependent, cast(Tensor | float, 0.0)

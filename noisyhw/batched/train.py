@@ -189,9 +189,10 @@ class _Batch:
         self.saved_at = time.monotonic()
         if self.path is None:
             return
-        runs = [{"status": one.status, "reason": one.reason, "rows": one.rows} for one in self.runs]
-        for run in runs:
-            run["rows"] = [asdict(row) for row in run["rows"]]  # type: ignore[union-attr]
+        runs = [
+            {"status": one.status, "reason": one.reason, "rows": [asdict(row) for row in one.rows]}
+            for one in self.runs
+        ]
         stds = [one.perturbation_std for one in self.runs]
         state = stack.state() if alive else None
         save_checkpoint(
@@ -201,7 +202,9 @@ class _Batch:
     def _read(self, path: Path) -> dict[str, Any]:
         saved = load_checkpoint(path)
         if any(saved.get(key) != value for key, value in self.identity.items()):
-            raise RunError(f"{path}: belongs to other experiments, data or stack size; remove it to start again")
+            raise RunError(
+                f"{path}: belongs to other experiments, data or stack size; remove it to start again"
+            )
         for run, std, known in zip(self.runs, saved["stds"], saved["runs"], strict=True):
             run.status, run.reason, run.perturbation_std = known["status"], known["reason"], std
             run.rows = [Row(**row) for row in known["rows"]]

@@ -36,7 +36,7 @@ class Rule(abc.ABC):
     title: ClassVar[str]
     knows: ClassVar[Knows]
     samplewise: ClassVar[bool] = False
-    """Whether a sample's signal hangs on that sample alone: then the samples of many runs can be handed over at once."""
+    """Whether a sample's signal hangs on that sample alone; then samples of many runs can be handed over at once."""
 
     @abc.abstractmethod
     def probes(self, layers: int) -> tuple[Probe, ...]:

@@ -123,9 +123,7 @@ class Trainer:
 
     def order(self, epoch: int) -> Int64[Tensor, " samples"]:
         """Numbers of the training samples, in the order in which that epoch shows them."""
-        return torch.randperm(
-            len(self.data.train_x), generator=stream(self.experiment.seed, "order", epoch)
-        )
+        return torch.randperm(len(self.data.train_x), generator=stream(self.experiment.seed, "order", epoch))
 
     def step(self) -> Row | None:
         """Train on the next batch; return the epoch's row if that finished it.
