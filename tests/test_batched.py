@@ -252,9 +252,12 @@ def test_runs_that_do_not_fit_into_one_stack_train_in_several() -> None:
     assert_as_alone(experiments, stack_size=2)
 
 
-def test_the_step_of_a_stack_reads_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = Stack([Trainer(experiment("ideal", "adam", "danp", seed=seed), digits()) for seed in range(2)])
-    monkeypatch.setattr(torch.Tensor, "item", lambda _: pytest.fail("item() waits for an accelerator"))
+@pytest.mark.parametrize("device", ["ideal", "pcm"])
+def test_the_step_of_a_stack_reads_nothing_back(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    experiments = [experiment(device, "adam", "danp", seed=seed) for seed in range(2)]
+    stack = Stack([Trainer(one, digits()) for one in experiments])
+    for name in ("item", "tolist", "nonzero", "cpu", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_, name=name: pytest.fail(f"{name} waits"))
     stack.step()
 
 
