@@ -1,6 +1,7 @@
 """How many runs a minute: one after another, stacked in one process, and stacked in one process a core.
 
-    python benchmarks/replicas.py [--rounds N] [--runs N] [--share N] [--processes N] [--out FOLDER]
+    python benchmarks/replicas.py [--rounds N] [--runs N] [--share N] [--processes N]
+                                  [--devices NAME ...] [--out FOLDER]
 
 A run is one epoch, tests included, of the 21-32-32-7 net on data of SARCOS's shapes (44484 training rows, 4449 test
 rows, batch 100, random numbers), of which a share is carried out. All contenders train the same number of runs, by
@@ -26,7 +27,8 @@ from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
 TRAIN, TEST, INPUTS, OUTPUTS = 44484, 4449, 21, 7
-CARDS = (("ideal", "adam"), ("rram", "mixed_precision"), ("pcm", "mixed_precision"))
+CARDS = {"ideal": "adam", "rram": "mixed_precision", "pcm": "mixed_precision"}
+"""Devices and update paths."""
 SIZES = (4, 8, 16, 32)
 ALONE = "one after another"
 
@@ -38,12 +40,18 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=32)
-    parser.add_argument("--share", type=int, default=16, help="one part in so many of an epoch is carried out")
+    parser.add_argument(
+        "--share", type=int, default=16, help="one part in so many of an epoch is carried out"
+    )
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--devices", nargs="+", choices=CARDS, default=list(CARDS))
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
     given = parser.parse_args()
-    command = f"python benchmarks/replicas.py --rounds {given.rounds} --runs {given.runs} --share {given.share}"
-    for device, path in CARDS:
+    command = (
+        f"python benchmarks/replicas.py --rounds {given.rounds} --runs {given.runs} --share {given.share}"
+    )
+    for device in given.devices:
+        path = CARDS[device]
         table = measured(device, path, given.runs, given.share, given.processes, given.rounds)
         title = f"Replicas, danp on {device}, {path}: {given.runs} runs"
         report(title, command, table, given.out)

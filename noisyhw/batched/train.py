@@ -21,8 +21,8 @@ from ..training.trainer import Diverged, Row, Trainer
 from .alike import why_not
 from .stack import Stack
 
-STACK = 16
-"""Replicas of a stack on a CPU; its numbers should stay in the processor's cache (see benchmarks/replicas.py)."""
+STACK = 32
+"""Replicas of a stack on a CPU: more gain little, as their numbers leave the processor's cache (docs/design.md)."""
 FORMAT = 1
 
 
