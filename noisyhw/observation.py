@@ -16,12 +16,12 @@ class Injection:
     """The learner's own perturbations: it drew them, so it may know them.
 
     Attributes:
-        std: their standard deviation.
+        std: their standard deviation; in a stack of runs, that of every sample's run.
         noise: per layer, [passes that perturb it, samples, outputs].
         passes: per layer, which noisy passes those are (0 is the first noisy pass).
     """
 
-    std: float
+    std: float | Float[Tensor, " samples"]
     noise: Layerwise
     passes: tuple[tuple[int, ...], ...]
 

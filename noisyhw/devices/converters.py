@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,7 +19,13 @@ def level_spacing(card: Converter) -> float:
     There are 2^bits - 1 levels, symmetric about zero and zero among them, as in Gokmen & Vlasov,
     Front. Neurosci. 10:333 (2016), and in aihwkit.
     """
-    levels: int = 2**card.bits - 1
+    spacing: float = _spacing(card)
+    return spacing
+
+
+def _spacing(card: Converter) -> Any:
+    """:func:`level_spacing`, or a tensor of it for a card that holds tensors (a stack of replicas)."""
+    levels = 2**card.bits - 1
     return 2 * card.range / (levels - 1)
 
 
@@ -35,18 +43,18 @@ def convert(
         scale = scale.clamp(min=SMALLEST_SCALE)
     if card is None:
         return values if scale is None else values / scale
-    spacing = level_spacing(card)
+    spacing = _spacing(card)
     levels = values / spacing if scale is None else values * (1 / (scale * spacing))
     return _round_(levels, card, scale is not None)
 
 
 def convert_(values: Float[Tensor, "*shape"], card: Converter | None) -> Float[Tensor, "*shape"]:
     """:func:`convert`, in place and without a scale."""
-    return values if card is None else _round_(values.div_(level_spacing(card)), card, False)
+    return values if card is None else _round_(values.div_(_spacing(card)), card, False)
 
 
 def _round_(levels: Tensor, card: Converter, scaled: bool) -> Tensor:
-    spacing = level_spacing(card)
-    if not (scaled and card.range >= 1):
+    spacing = _spacing(card)
+    if not scaled or isinstance(card.range, Tensor) or card.range < 1:
         levels.clamp_(-card.range / spacing, card.range / spacing)
     return levels.round_().mul_(spacing)

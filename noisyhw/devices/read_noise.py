@@ -93,7 +93,7 @@ class ReadNoiseSource:
 
 
 def gaussian_std(
-    card: ReadNoise, inputs: Float[Tensor, "reads samples inputs"], variance: Tensor | float = 0.0
+    card: ReadNoise, inputs: Float[Tensor, "*reads inputs"], variance: Tensor | float = 0.0
 ) -> Tensor | None:
     """Std of the Gaussian part of a read-out, per sample (or per read-out), or None if there is none.
 
@@ -106,9 +106,9 @@ def gaussian_std(
         inputs: what the array sees at each read.
         variance: of what is to be added to these, per read-out.
     """
-    if card.per_cell is not None and card.per_cell.std > 0:
+    if card.per_cell is not None and _is_on(card.per_cell.std):
         variance = variance + card.per_cell.std**2 * _square_norm(inputs)
-    if card.white is not None and card.white.std > 0:
+    if card.white is not None and _is_on(card.white.std):
         factor: Tensor | float = 1.0
         if card.white.relative_to == "input_norm":
             factor = _square_norm(inputs)
@@ -118,6 +118,11 @@ def gaussian_std(
     if isinstance(variance, Tensor):
         return variance.sqrt()
     return inputs.new_tensor(variance).sqrt() if variance > 0 else None
+
+
+def _is_on(std: float | Tensor) -> bool:
+    """Whether there is noise at all; in a stack of replicas every one has it, or none."""
+    return isinstance(std, Tensor) or std > 0
 
 
 def _square_norm(inputs: Tensor) -> Tensor:

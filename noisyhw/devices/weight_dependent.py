@@ -22,18 +22,19 @@ class WeightDependent:
     al., IEDM (2022), 21.7, Fig. 11, where it saturates.
     """
 
-    def __init__(self, card: WeightDependentNoise, largest: float | None) -> None:
+    def __init__(self, card: WeightDependentNoise, largest: float | Tensor | None) -> None:
         self.card = card
         self.largest = 1.0 if largest is None else largest
         self.last = LastWeight()
 
     def variance(
-        self, inputs: Float[Tensor, "reads samples inputs"], weight: Float[Tensor, "outputs inputs"]
-    ) -> Float[Tensor, "reads samples outputs"]:
+        self, inputs: Float[Tensor, "*reads samples inputs"], weight: Float[Tensor, "outputs inputs"]
+    ) -> Float[Tensor, "*reads samples outputs"]:
         """Variance of the read-outs for inputs after the DAC and the weights that the read multiplies with."""
-        return product(inputs.square(), self.last.made(weight, self._cells).t())
+        return product(inputs.square(), self.last.made(weight, self.cells).t())
 
-    def _cells(self, weight: Tensor) -> Tensor:
+    def cells(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Variance of every cell, for an input of 1."""
         full = (self.card.coefficient * self.largest) ** 2
         if self.card.saturates_at is not None:
             return (weight / self.largest).abs_().div_(-self.card.saturates_at).expm1_().square_().mul_(full)

@@ -19,6 +19,7 @@ class ActivityNodePerturbation(Rule):
     name = "anp"
     title = "activity-based node perturbation"
     knows = Knows.ACTIVITIES
+    samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:
         """Perturb every layer in one pass (if anything is injected at all)."""

@@ -14,6 +14,7 @@ class Backpropagation(Rule):
     name = "bp"
     title = "backpropagation"
     knows = Knows.GRADIENT
+    samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:
         """No noisy pass."""

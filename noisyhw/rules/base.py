@@ -35,6 +35,8 @@ class Rule(abc.ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     knows: ClassVar[Knows]
+    samplewise: ClassVar[bool] = False
+    """Whether a sample's signal hangs on that sample alone; then samples of many runs can be handed over at once."""
 
     @abc.abstractmethod
     def probes(self, layers: int) -> tuple[Probe, ...]:

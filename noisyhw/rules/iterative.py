@@ -14,6 +14,7 @@ class IterativeNodePerturbation(Rule):
     name = "inp"
     title = "iterative node perturbation"
     knows = Knows.INJECTED
+    samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:
         """Perturb one layer a pass."""

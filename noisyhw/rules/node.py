@@ -14,6 +14,7 @@ class NodePerturbation(Rule):
     name = "np"
     title = "node perturbation"
     knows = Knows.INJECTED
+    samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:
         """Perturb every layer in one pass."""

@@ -38,6 +38,8 @@ class Data:
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
+        if self.train_x.device == device:
+            return self
         moved = {name: getattr(self, name).to(device) for name in ("train_x", "train_y", "test_x", "test_y")}
         return replace(self, **moved)
 

@@ -82,7 +82,13 @@ class Watch:
             _check(what, total)
 
 
+def unsound(what: str, total: float) -> str | None:
+    """Say what is wrong with a sum that is not finite."""
+    if math.isfinite(total):
+        return None
+    return f"{what} is {'infinite' if math.isinf(total) else 'not a number'}"
+
+
 def _check(what: str, total: Tensor) -> None:
-    value = total.item()
-    if not math.isfinite(value):
-        raise Diverged(f"{what} is {'infinite' if math.isinf(value) else 'not a number'}")
+    if (reason := unsound(what, total.item())) is not None:
+        raise Diverged(reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..cards.experiment import Experiment
@@ -83,10 +83,11 @@ class Trainer:
     @property
     def batches(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(len(self.data.train_x) / self._batch_size)
+        return math.ceil(len(self.data.train_x) / self.batch_size)
 
     @property
-    def _batch_size(self) -> int:
+    def batch_size(self) -> int:
+        """Samples in a batch."""
         assert self.experiment.batch is not None
         return min(self.experiment.batch, len(self.data.train_x))
 
@@ -98,11 +99,13 @@ class Trainer:
 
     def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         if self._order_epoch != epoch:
-            generator = stream(self.experiment.seed, "order", epoch)
-            order = torch.randperm(len(self.data.train_x), generator=generator)
-            self._order, self._order_epoch = order.to(self.device), epoch
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+            self._order, self._order_epoch = self.order(epoch).to(self.device), epoch
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.data.train_x[rows], self.data.train_y[rows]
+
+    def order(self, epoch: int) -> Int64[Tensor, " samples"]:
+        """Numbers of the training samples, in the order in which that epoch shows them."""
+        return torch.randperm(len(self.data.train_x), generator=stream(self.experiment.seed, "order", epoch))
 
     def step(self) -> Row | None:
         """Train on the next batch; return the epoch's row if that finished it.
@@ -117,7 +120,7 @@ class Trainer:
         self.batch_index += 1
         row = None
         if self.batch_index == self.batches:
-            row = self._finish_epoch(started)
+            row = self.finish_epoch(started)
         else:
             self.seconds += time.perf_counter() - started
         return row
@@ -153,7 +156,12 @@ class Trainer:
         if path is not None:
             path.apply(*decorrelation_factors(x, columns(path.tile, x.device)))
 
-    def _finish_epoch(self, started: float) -> Row:
+    def finish_epoch(self, started: float) -> Row:
+        """Test, count the epoch, and return its row; ``started``: since when seconds are not counted yet.
+
+        Raises:
+            Diverged: the test loss is not finite.
+        """
         self.watch.ask()
         self.chip.set_age(self.experiment.device.age)
         self.chip.set_temperature(self.experiment.device.temperature_k)
