@@ -53,7 +53,7 @@ def main() -> None:
     for device in given.devices:
         path = CARDS[device]
         table = measured(device, path, given.runs, given.share, given.processes, given.rounds)
-        title = f"Replicas, danp on {device}, {path}: {given.runs} runs"
+        title = f"Replicas {device} {path}: {given.runs} runs, danp"
         report(title, command, table, given.out)
         for name, row in table.items():
             minute = 60 * given.runs / (row["seconds"] * given.share)
