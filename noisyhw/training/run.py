@@ -120,7 +120,7 @@ def train(
             rule, task, epochs, seed, sets); None: digits on rram with danp.
         device: name or file of a device card.
         rule: bp, np, anp, inp, or one of these with a leading d for decorrelation.
-        task: digits, cifar10 or sarcos.
+        task: digits, cifar10, sarcos or tiny-imagenet.
         epochs: passes through the training set.
         seed: of everything that is drawn.
         sets: changes of any field, e.g. ``["update.path=on_tile"]``.
