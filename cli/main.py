@@ -11,6 +11,7 @@ from noisyhw.errors import NoisyhwError
 from .devices import devices
 from .doctor import doctor
 from .listings import rules, tasks
+from .reproduce import reproduce
 from .train import train
 
 
@@ -24,7 +25,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, devices, tasks, rules, doctor):
+for command in (train, devices, tasks, rules, reproduce, doctor):
     cli.add_command(command)
 
 

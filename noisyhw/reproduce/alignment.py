@@ -82,6 +82,8 @@ def drawn_batch(
 def measure(bench: Bench, rule_name: str, variance: float, iterations: Sequence[int]) -> Iterator[Angle]:
     """The angles of one rule's update, averaged over ever more noise iterations.
 
+    All variances of a seed draw the same noise but for its scale, and np draws the same as anp.
+
     Args:
         bench: network and batch.
         rule_name: np, anp or inp.
@@ -93,7 +95,7 @@ def measure(bench: Bench, rule_name: str, variance: float, iterations: Sequence[
     assert exact.gradient is not None
     wanted = updates(exact.gradient, exact.inputs)
     rule = get_rule(rule_name)[0]
-    chip.generator = stream(bench.seed, "alignment", rule_name, repr(variance))
+    chip.generator = stream(bench.seed, "alignment", "noise")
     total = [torch.zeros_like(g) for g in exact.gradient]
     done, passes = 0, len(rule.probes(len(chip.layers)))
     for count in iterations:
