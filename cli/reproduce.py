@@ -16,7 +16,9 @@ def _split(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--list", "listing", is_flag=True, help="Show all experiments, and what was run of each.")
 @click.option("--nets", callback=_split, metavar="A,B", help="These networks only.")
 @click.option("--rows", callback=_split, metavar="A,B", help="These rows only, e.g. danp,dnp.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="The first so many.  [default: as many as the paper]"
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Stop there; more can follow.  [default: all]")
 @click.option("--variant", help="A reading of what the paper leaves open; see --list.  [default: the first]")
 @click.option("--iterations", callback=_split, metavar="1,10", help="figure2, figure8: noise iterations.")
@@ -31,7 +33,7 @@ def reproduce(
     listing: bool,
     nets: tuple[str, ...],
     rows: tuple[str, ...],
-    seeds: int,
+    seeds: int | None,
     epochs: int | None,
     variant: str | None,
     iterations: tuple[str, ...],
@@ -53,7 +55,7 @@ def reproduce(
     from .progress import Progress
 
     if listing:
-        click.echo("\n".join(tell_all(runs, seeds)))
+        click.echo("\n".join(tell_all(runs)))
         return
     if experiment is None:
         raise UsageError("reproduce: name an experiment, e.g. 'noisyhw reproduce table3'; --list shows all")

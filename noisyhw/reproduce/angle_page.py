@@ -130,7 +130,8 @@ def _figure8(found: pd.DataFrame, study: AngleStudy) -> list[str]:
         *lines,
         f"Means over n (lowest to highest), in degrees, after {study.iterations[-1]} noise iterations (the paper does "
         f"not say how many). All variances see the same draws. Stable: the mean angle changes by "
-        f"less than {STEADY_DEGREES:g} degree; larger: by more than that over the largest of the stable range, at the end of the measured range.",
+        f"less than {STEADY_DEGREES:g} degree; larger: by more than that over the largest of the stable range, at the "
+        "end of the measured range.",
         "",
     ]
 

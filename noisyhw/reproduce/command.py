@@ -27,7 +27,7 @@ class Request:
     experiment: str
     nets: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
-    seeds: int = 3
+    seeds: int | None = None
     epochs: int | None = None
     variant: str | None = None
     iterations: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Request:
             ("--nets", ",".join(self.nets)),
             ("--rows", ",".join(self.rows)),
             ("--iterations", ",".join(self.iterations)),
-            ("--seeds", str(self.seeds)),
+            ("--seeds", None if self.seeds is None else str(self.seeds)),
             ("--epochs", None if self.epochs is None else str(self.epochs)),
             ("--data-dir", "DATA" if self.data_dir else None),
         ):
@@ -82,7 +82,8 @@ def _study(request: Request, tell: Callable[[str], None], watching: WatcherFacto
     epochs = checked_epochs(study, request.epochs)
     try:
         if not request.page_only:
-            carry_out(chosen, request.seeds, epochs, request.runs, request.data_dir, tell, watching)
+            seeds = request.seeds or study.seeds
+            carry_out(chosen, seeds, epochs, request.runs, request.data_dir, tell, watching)
     except Interrupted:
         tell(f"page: {_page(study, variant, request)}")
         raise Interrupted("stopped and saved; the same command goes on") from None
@@ -90,7 +91,7 @@ def _study(request: Request, tell: Callable[[str], None], watching: WatcherFacto
 
 
 def _page(study: Study, variant: str, request: Request) -> Path:
-    found = all_outcomes(study, variant, request.runs, request.seeds)
+    found = all_outcomes(study, variant, request.runs, request.seeds or 1)
     here = get_task(study.task).found(request.data_dir) is not None
     return write_study(study, variant, found, request.out, request.command, here)
 
@@ -110,7 +111,7 @@ def _angles(request: Request, tell: Callable[[str], None]) -> Path:
         variant=request.variant,
         page_only=request.page_only,
     )
-    study = replace(STUDIES[request.experiment], seeds=request.seeds)
+    study = replace(STUDIES[request.experiment], seeds=request.seeds or STUDIES[request.experiment].seeds)
     if request.iterations:
         study = replace(study, iterations=_iterations(request.iterations))
     if request.synthetic:
@@ -134,12 +135,12 @@ def _refuse(request: Request, kind: str, **given: object) -> None:
             )
 
 
-def tell_all(runs: Path, seeds: int) -> Iterator[str]:
+def tell_all(runs: Path) -> Iterator[str]:
     """All experiments: what each is, and how far it is."""
     for study in studies().values():
         yield f"{study.name:8} {study.title} ({study.source})"
         for variant, about in study.variants.items():
-            found = all_outcomes(study, variant, runs, seeds)
+            found = all_outcomes(study, variant, runs, study.seeds)
             counts = Counter(item.verdict().word.value for item in found)
             state = ", ".join(f"{number} {word}" for word, number in counts.items())
             yield f"         variant {variant}: {about.note}"

@@ -100,9 +100,13 @@ class Study(_Entry):
         return next(iter(self.variants))
 
 
-@cache
-def studies(file: Path = FILE) -> dict[str, Study]:
+def studies() -> dict[str, Study]:
     """All studies, by name."""
+    return _read(FILE)
+
+
+@cache
+def _read(file: Path) -> dict[str, Study]:
     content = yaml.safe_load(file.read_text())
     return {name: Study(name=name, **entry) for name, entry in content["studies"].items()}
 

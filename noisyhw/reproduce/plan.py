@@ -57,7 +57,7 @@ class Cell:
     def folder(self, runs: Path, rate: float | None, seed: int) -> Path:
         """Where a seed's run lies; the name hangs on the content, so studies share runs that are the same."""
         content = self.experiment(rate, seed, self.study.epochs).identity("", ARITHMETIC)
-        return runs / f"{self.net.config}-{self.row_name}-seed{seed}-{content[:8]}"
+        return runs / f"{Path(self.net.config).stem}-{self.row_name}-seed{seed}-{content[:8]}"
 
 
 def cells(study: Study, variant: str, nets: Sequence[str] = (), rows: Sequence[str] = ()) -> list[Cell]:
