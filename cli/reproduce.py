@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -23,6 +24,13 @@ def _split(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--variant", help="A reading of what the paper leaves open; see --list.  [default: the first]")
 @click.option("--iterations", callback=_split, metavar="1,10", help="figure2, figure8: noise iterations.")
 @click.option("--synthetic", is_flag=True, help="figure2, figure8: normal inputs instead of CIFAR-10.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32"]),
+    default="float32",
+    show_default=True,
+    help="figure2, figure8: of matrix products; tf32 as many graphics processors have it.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data sets are.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/reproduce"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
@@ -38,6 +46,7 @@ def reproduce(
     variant: str | None,
     iterations: tuple[str, ...],
     synthetic: bool,
+    precision: Literal["float32", "tf32"],
     data_dir: Path | None,
     runs: Path,
     out: Path,
@@ -60,7 +69,19 @@ def reproduce(
     if experiment is None:
         raise UsageError("reproduce: name an experiment, e.g. 'noisyhw reproduce table3'; --list shows all")
     request = Request(
-        experiment, nets, rows, seeds, epochs, variant, iterations, synthetic, data_dir, runs, out, page_only
+        experiment,
+        nets,
+        rows,
+        seeds,
+        epochs,
+        variant,
+        iterations,
+        synthetic,
+        precision,
+        data_dir,
+        runs,
+        out,
+        page_only,
     )
     say = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
     click.echo(reproduce(request, say, lambda: Progress(quiet)))

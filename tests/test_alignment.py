@@ -16,6 +16,7 @@ from noisyhw.reproduce import angle_studies
 from noisyhw.reproduce.alignment import ALL, RULES, Angle, Bench, angle, measure
 from noisyhw.reproduce.angle_page import ordering
 from noisyhw.reproduce.angle_studies import STUDIES, AngleStudy, run_angles, synthetic
+from noisyhw.reproduce.precision import tf32
 
 TINY = {
     "figure2": AngleStudy("figure2", (1, 4), (1e-6,), 2, "digits", 40, (8, 8)),
@@ -126,3 +127,26 @@ def test_synthetic_data_is_as_large_as_cifar10() -> None:
     assert data.train_x.shape == (50, 3072)
     assert data.train_x.std().item() == pytest.approx(1.0, abs=0.01)
     assert 0 <= int(data.train_y.min()) <= int(data.train_y.max()) < 10
+
+
+def test_tf32_keeps_ten_bits_of_a_number() -> None:
+    step = 2.0**-10
+    given = torch.tensor([1.0, 1 + step, 1 + 0.4 * step, 1 + 0.6 * step, -1 - 0.6 * step, 3e-30, 0.0])
+    wanted = torch.tensor([1.0, 1 + step, 1.0, 1 + step, -1 - step, 3e-30, 0.0])
+    assert torch.equal(tf32(given)[[0, 1, 2, 3, 4, 6]], wanted[[0, 1, 2, 3, 4, 6]])
+    assert tf32(given)[5].item() == pytest.approx(3e-30, rel=step / 2)
+
+
+def test_tf32_products_lose_small_perturbations_and_float32_ones_do_not() -> None:
+    """The paper's Figure 8 grows below 1e-7, as TF32 rounds a change of 1e-5 in a number near 1 away."""
+    found = {
+        (precision, variance): list(measure(replace(bench(), precision=precision), "np", variance, (400,)))[
+            -1
+        ]
+        for precision in ("float32", "tf32")
+        for variance in (1e-6, 1e-10)
+    }
+    degrees = {key: one.degrees for key, one in found.items()}
+    assert degrees["float32", 1e-10] == pytest.approx(degrees["float32", 1e-6], abs=1.0)
+    assert degrees["tf32", 1e-6] == pytest.approx(degrees["float32", 1e-6], abs=3.0)
+    assert degrees["tf32", 1e-10] > degrees["float32", 1e-10] + 10

@@ -207,6 +207,7 @@ def test_ctrl_c_saves_the_run_and_writes_the_page(
         (["tiny", "--rows", "bp", "--nets", "other"], "rows: tiny has none of bp for other"),
         (["tiny", "--epochs", "4"], "--epochs: tiny has 3 epochs, got 4; give 3 or fewer"),
         (["tiny", "--iterations", "3"], "--iterations: tiny is a table or SARCOS and has no such thing"),
+        (["tiny", "--precision", "tf32"], "--precision: tiny is a table or SARCOS and has no such thing"),
         (["figure2", "--rows", "np"], "--rows: figure2 is a figure of angles and has no such thing"),
         (
             ["figure2", "--iterations", "1,x"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,9 @@ from ..devices.device import Device
 from ..observation import Layerwise, Observation
 from ..rules import get_rule
 from ..streams import stream
+from .precision import read_with_tf32
 
+Precision = Literal["float32", "tf32"]
 RULES: Final = ("inp", "anp", "np")
 ALL: Final = "all"
 """The name of all weights together, beside those of the layers."""
@@ -38,6 +40,7 @@ class Bench:
         hidden: hidden layer widths.
         classes: outputs.
         seed: of weights and noise.
+        precision: of matrix products: float32, or operands rounded to TF32.
     """
 
     x: Float[Tensor, "samples inputs"]
@@ -45,6 +48,7 @@ class Bench:
     hidden: tuple[int, ...]
     classes: int
     seed: int
+    precision: Precision = "float32"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -54,7 +58,11 @@ class Bench:
     def chip(self) -> Chip:
         """The same network at every call."""
         sizes = (self.x.shape[1], *self.hidden, self.classes)
-        return build_chip(Device("ideal"), sizes, Network(), "cross_entropy", seed=self.seed)
+        device = Device("ideal")
+        chip = build_chip(device, sizes, Network(), "cross_entropy", seed=self.seed)
+        if self.precision == "tf32":
+            read_with_tf32(chip, device, self.seed)
+        return chip
 
 
 @dataclass(frozen=True)

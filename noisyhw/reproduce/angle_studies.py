@@ -16,7 +16,7 @@ from ..streams import stream
 from ..tasks import Data, get_task
 from ..training.files import write_text
 from ..training.threads import computing_with
-from .alignment import RULES, Angle, Bench, drawn_batch, measure
+from .alignment import RULES, Angle, Bench, Precision, drawn_batch, measure
 from .pages import make_folder
 
 COLUMNS: Final = [field.name for field in fields(Angle)]
@@ -33,6 +33,7 @@ class AngleStudy:
         task: where the batch comes from; ``synthetic``: standard normal inputs of CIFAR-10's size and random classes.
         samples: in the batch.
         hidden: hidden layer widths.
+        precision: of matrix products.
     """
 
     name: str
@@ -42,16 +43,20 @@ class AngleStudy:
     task: str = "cifar10"
     samples: int = 1000
     hidden: tuple[int, ...] = (1024, 1024, 1024)
+    precision: Precision = "float32"
 
     @property
     def page(self) -> str:
         """The name of its page and files."""
         suffix = "" if self.task == "cifar10" else f"-{self.task}"
+        suffix += "" if self.precision == "float32" else f"-{self.precision}"
         return self.name.replace("figure", "figure-") + suffix
 
     def key(self, version: str) -> str:
         """Names everything that the measurement depends on."""
         content = asdict(replace(self, seeds=0)) | {"data": version}
+        if self.precision == "float32":
+            del content["precision"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -78,7 +83,7 @@ def run_angles(
     parts = []
     for seed in range(study.seeds):
         x, target = drawn_batch(data.train_x, data.train_y, study.samples, seed)
-        bench = Bench(x, target, study.hidden, int(data.train_y.max()) + 1, seed)
+        bench = Bench(x, target, study.hidden, int(data.train_y.max()) + 1, seed, study.precision)
         for rule in RULES:
             path = runs / f"{rule}-seed{seed}-{study.key(data.version)}.csv"
             if not path.is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import UsageError, choose
 from ..tasks import get_task
 from ..training.run import Interrupted
+from .alignment import Precision
 from .angle_page import write_angles
 from .angle_studies import STUDIES, SYNTHETIC, AngleStudy, run_angles
 from .carry_out import WatcherFactory, carry_out, checked_epochs
@@ -32,6 +33,7 @@ class Request:
     variant: str | None = None
     iterations: tuple[str, ...] = ()
     synthetic: bool = False
+    precision: Precision = "float32"
     data_dir: Path | None = None
     runs: Path = Path("runs/reproduce")
     out: Path = Path("reports")
@@ -47,6 +49,7 @@ class Request:
             ("--rows", ",".join(self.rows)),
             ("--iterations", ",".join(self.iterations)),
             ("--seeds", None if self.seeds is None else str(self.seeds)),
+            ("--precision", None if self.precision == "float32" else self.precision),
             ("--epochs", None if self.epochs is None else str(self.epochs)),
             ("--data-dir", "DATA" if self.data_dir else None),
         ):
@@ -76,6 +79,7 @@ def reproduce(request: Request, tell: Callable[[str], None], watching: WatcherFa
 
 def _study(request: Request, tell: Callable[[str], None], watching: WatcherFactory) -> Path:
     _refuse(request, "table or SARCOS", iterations=request.iterations, synthetic=request.synthetic)
+    _refuse(request, "table or SARCOS", precision=request.precision != "float32")
     study = get_study(request.experiment)
     variant = request.variant or study.default_variant
     chosen = cells(study, variant, request.nets, request.rows)
@@ -111,7 +115,8 @@ def _angles(request: Request, tell: Callable[[str], None]) -> Path:
         variant=request.variant,
         page_only=request.page_only,
     )
-    study = replace(STUDIES[request.experiment], seeds=request.seeds or STUDIES[request.experiment].seeds)
+    study = STUDIES[request.experiment]
+    study = replace(study, seeds=request.seeds or study.seeds, precision=request.precision)
     if request.iterations:
         study = replace(study, iterations=_iterations(request.iterations))
     if request.synthetic:
