@@ -32,8 +32,20 @@ def _split(context: click.Context, parameter: click.Parameter, value: str | None
     help="figure2, figure8: of matrix products; tf32 as many graphics processors have it.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where the data sets are.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/reproduce"), show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs/reproduce"),
+    show_default=True,
+    help="Where runs are kept.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    help="Folder of the page.",
+)
 @click.option("--page-only", is_flag=True, help="Train nothing; write the page from the runs that are there.")
 @click.option("--quiet", is_flag=True, help="Print the page's path only.")
 def reproduce(
