@@ -78,7 +78,9 @@ def _figure2(found: pd.DataFrame, study: AngleStudy) -> list[str]:
         "direction, as the activity differences of a layer are correlated by the weights before it (the paper's "
         "Appendices A and D): averaging more noise brings NP below it, and not ANP on.",
         "",
-        "Noisy passes: one an iteration for np and anp, one a layer and iteration for inp (the picture's lower row).",
+        "Noisy passes: one an iteration for np and anp, one a layer and iteration for inp (the picture's lower row). "
+        "By the linear theory inp and np have the same angle at the same number of noisy passes where all layers' "
+        "gradients are equally large.",
         "",
     ]
     return lines
