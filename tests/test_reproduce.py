@@ -291,6 +291,11 @@ def test_a_short_run_is_stable_if_it_ends_near_its_best(run: Loss, is_stable: bo
     assert rates.stable(run) is is_stable
 
 
+def test_a_rate_that_ends_worse_than_a_smaller_one_did_is_unstable() -> None:
+    assert rates.stable(made_run(1.0), lowest=0.46)
+    assert not rates.stable(made_run(1.0), lowest=0.45)
+
+
 def test_doubling_ends_at_the_first_unstable_rate_and_keeps_the_one_before(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

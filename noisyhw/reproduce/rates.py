@@ -18,7 +18,7 @@ DOUBLINGS: Final = 24
 """From 1e-7 to 1.7, where nothing is stable any more."""
 EPOCHS: Final = 10
 GROWTH: Final = 1.1
-"""A run whose last training loss is that often its best one is unstable."""
+"""A run that ends with a training loss of more than that many times the lowest, its own or a smaller rate's, is unstable."""
 
 
 def rate_of(cell: Cell, runs: Path) -> float | None:
@@ -43,12 +43,14 @@ def find_rate(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str
     if known is not None:
         return known
     tried: list[tuple[float, str]] = []
+    lowest = math.inf
     for doubling in range(DOUBLINGS):
         rate = FIRST * 2**doubling
         run = _try(cell, runs, rate, data_dir)
-        tried.append((rate, run.status if stable(run) else "unstable"))
-        if not stable(run):
+        tried.append((rate, "stable" if stable(run, lowest) else "unstable"))
+        if tried[-1][1] == "unstable":
             break
+        lowest = min(lowest, *training_losses(run))
     stable_ones = [rate for rate, status in tried if status != "unstable"]
     best = stable_ones[-1] if stable_ones else FIRST
     write_text(_record(cell, runs), json.dumps({"rate": best, "tried": tried}, indent=1) + "\n")
@@ -61,12 +63,17 @@ def _try(cell: Cell, runs: Path, rate: float, data_dir: Path | None) -> Run:
     return train(cell.experiment(rate, 0, EPOCHS), out=out, data_dir=data_dir)
 
 
-def stable(run: Run) -> bool:
-    """Whether a short run ended, and with a training loss near its best."""
-    losses = [] if run.metrics.empty else [float(loss) for loss in run.metrics.train_loss]
+def stable(run: Run, lowest: float = math.inf) -> bool:
+    """Whether a short run ended, and with a training loss near its own best and the lowest of smaller rates."""
+    losses = training_losses(run)
     if run.status != "done" or not losses:
         return False
-    return math.isfinite(losses[-1]) and losses[-1] <= GROWTH * min(losses)
+    return math.isfinite(losses[-1]) and losses[-1] <= GROWTH * min(lowest, *losses)
+
+
+def training_losses(run: Run) -> list[float]:
+    """By epoch."""
+    return [] if run.metrics.empty else [float(loss) for loss in run.metrics.train_loss]
 
 
 def _folder(cell: Cell, runs: Path) -> Path:
