@@ -18,7 +18,7 @@ DOUBLINGS: Final = 24
 """From 1e-7 to 1.7, where nothing is stable any more."""
 EPOCHS: Final = 10
 GROWTH: Final = 1.1
-"""A run that ends with a training loss of more than that many times the lowest, its own or a smaller rate's, is unstable."""
+"""A run that ends with more than so many times the lowest training loss, its own or a smaller rate's, is unstable."""
 
 
 def rate_of(cell: Cell, runs: Path) -> float | None:
