@@ -54,7 +54,8 @@ class Request:
             ("--data-dir", "DATA" if self.data_dir else None),
         ):
             words += [flag, value] if value else []
-        return shlex.join([*words, *(["--synthetic"] if self.synthetic else [])])
+        flags = (("--synthetic", self.synthetic), ("--page-only", self.page_only))
+        return shlex.join([*words, *(flag for flag, on in flags if on)])
 
 
 def reproduce(request: Request, tell: Callable[[str], None], watching: WatcherFactory) -> Path:
