@@ -32,8 +32,8 @@ def tasks(data_dir: Path | None, as_json: bool) -> None:
     for row in rows:
         where = row["data"] or "not here yet; downloaded at first use"
         click.echo(
-            f"{row['name']:8} {row['title']}\n"
-            f"         {row['inputs']} -> {row['outputs']}, {row['kind']}; data: {where}"
+            f"{row['name']:13} {row['title']}\n"
+            f"              {row['inputs']} -> {row['outputs']}, {row['kind']}; data: {where}"
         )
 
 

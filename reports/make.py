@@ -19,6 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import noisyhw
+from noisyhw.reproduce.drawing import draw_bands
 
 HERE = Path(__file__).parent
 EIGHT_RULES = ("bp", "dbp", "np", "dnp", "anp", "danp", "inp", "dinp")
@@ -144,18 +145,9 @@ def draw(study: Study, runs: dict[str, list[noisyhw.Run]], out: Path) -> None:
     """One line a curve, with a band from the lowest to the highest seed."""
     figure = Figure(figsize=(6.8, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for label, seeds in runs.items():
-        table = tables(study, seeds)
-        if table.empty:
-            continue
-        line = axes.plot(table.index, table.mean(axis=1), label=f"{label} (n={table.shape[1]})")[0]
-        axes.fill_between(
-            table.index, table.min(axis=1), table.max(axis=1), alpha=0.2, color=line.get_color(), lw=0
-        )
-    axes.set(title=study.title, xlabel="epoch", ylabel=study.metric.replace("_", " "))
-    if study.metric == "test_loss":
-        axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    curves = {label: tables(study, seeds) for label, seeds in runs.items()}
+    draw_bands(axes, curves, study.metric.replace("_", " "), log=study.metric == "test_loss")
+    axes.set_title(study.title)
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)

@@ -358,7 +358,7 @@ def test_tasks_are_listed_with_their_data(call: Call, tmp_path: Path) -> None:
     rows = {
         row["name"]: row["data"] for row in json.loads(call("tasks", "--json", "--data-dir", tmp_path).out)
     }
-    assert rows == {"digits": "built in", "cifar10": None, "sarcos": None}
+    assert rows == {"digits": "built in", "cifar10": None, "sarcos": None, "tiny-imagenet": None}
     lines = call("tasks", "--data-dir", tmp_path).out
     assert "64 -> 10, classification; data: built in" in lines
     assert "21 -> 7, regression; data: not here yet" in lines

@@ -84,7 +84,7 @@ def convolutions(network: Network, image: tuple[int, int, int] | None) -> list[P
     """
     if network.conv and image is None:
         raise UsageError(
-            "network.conv: this task's inputs are no images; leave conv out, or choose digits or cifar10"
+            "network.conv: this task's inputs are no images; leave conv out, or choose digits, cifar10 or tiny-imagenet"
         )
     found: list[Patches] = []
     for index, conv in enumerate(network.conv):

@@ -7,10 +7,11 @@ from .base import Data, Recipe, Task
 from .cifar10 import Cifar10
 from .digits import Digits
 from .sarcos import Sarcos
+from .tiny_imagenet import TinyImageNet
 
 __all__ = ["TASKS", "Data", "Recipe", "Task", "get_task"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (Digits(), Cifar10(), Sarcos())}
+TASKS: dict[str, Task] = {task.name: task for task in (Digits(), Cifar10(), Sarcos(), TinyImageNet())}
 
 
 def get_task(name: str) -> Task:

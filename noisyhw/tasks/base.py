@@ -94,7 +94,7 @@ class Task(abc.ABC):
         """Where the data lies, without loading it; None: nowhere yet; ``built in``: needs no file."""
 
 
-def fingerprint(parts: Iterable[bytes]) -> str:
+def fingerprint(parts: Iterable[bytes | memoryview]) -> str:
     """16 hex digits of the SHA-256 over all parts and their lengths."""
     digest = hashlib.sha256()
     for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import signal
 import threading
@@ -115,6 +116,7 @@ def train(
     fresh: bool = False,
     accelerator: str = "cpu",
     watcher: Watcher | None = None,
+    pause_after: int | None = None,
 ) -> Run:
     """Train a network on a device and return its run.
 
@@ -123,7 +125,7 @@ def train(
             rule, task, epochs, seed, sets); None: digits on rram with danp.
         device: name or file of a device card.
         rule: bp, np, anp, inp, or one of these with a leading d for decorrelation.
-        task: digits, cifar10 or sarcos.
+        task: digits, cifar10, sarcos or tiny-imagenet.
         epochs: passes through the training set.
         seed: of everything that is drawn.
         sets: changes of any field, e.g. ``["update.path=on_tile"]``.
@@ -133,6 +135,7 @@ def train(
         accelerator: cpu, cuda, or auto (cuda if there is one). The random numbers of the two differ, and with them the
             bits of a result; a run that goes on does so where it was started.
         watcher: is told of every step.
+        pause_after: stop and save when so many epochs are done; the same call with a later pause, or none, goes on.
 
     Returns:
         The run. If the folder already holds it finished, it is returned as it is; if unfinished, it goes on.
@@ -156,7 +159,7 @@ def train(
             if status in ("done", "diverged"):
                 return Run.open(folder.path)
             if status != CREATED:
-                return _go_on(folder, resolved, data, identity, watcher or Silent())
+                return _go_on(folder, resolved, data, identity, watcher or Silent(), pause_after)
         with computing_with(1):  # what is measured at the start does not depend on how many cores there are
             trainer = Trainer(resolved, data, where)
         record = {
@@ -172,7 +175,7 @@ def train(
             "accelerator": where.type,
         }
         folder.create(resolved, record, environment())
-        return _train(folder, trainer, record, watcher or Silent())
+        return _train(folder, trainer, record, watcher or Silent(), pause_after)
 
 
 def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watcher | None = None) -> Run:
@@ -237,14 +240,21 @@ def _check_same(folder: RunFolder, identity: str) -> None:
         )
 
 
-def _go_on(folder: RunFolder, experiment: Experiment, data: Data, identity: str, watcher: Watcher) -> Run:
+def _go_on(
+    folder: RunFolder,
+    experiment: Experiment,
+    data: Data,
+    identity: str,
+    watcher: Watcher,
+    pause_after: int | None = None,
+) -> Run:
     where = choose_accelerator(folder.read_record().get("accelerator", "cpu"))
     with computing_with(1):
         trainer = Trainer(experiment, data, where)
     folder.mend()
     if folder.checkpoint.is_file():
         _take_up(trainer, folder, identity)
-    return _train(folder, trainer, folder.read_record(), watcher)
+    return _train(folder, trainer, folder.read_record(), watcher, pause_after)
 
 
 def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
@@ -263,8 +273,10 @@ def _take_up(trainer: Trainer, folder: RunFolder, identity: str) -> None:
         )
 
 
-def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher: Watcher) -> Run:
-    """Train to the end; whatever stops it, the folder says so and can be resumed."""
+def _train(
+    folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher: Watcher, pause_after: int | None
+) -> Run:
+    """Train to the end or the pause; whatever stops it, the folder says so and can be resumed."""
     keep_freed_memory()
     identity = record["identity"]
     record = record | {"status": "running", "reason": None}
@@ -272,24 +284,32 @@ def _train(folder: RunFolder, trainer: Trainer, record: dict[str, Any], watcher:
     watcher.started(trainer.experiment, folder.path, trainer.data, trainer)
     with _asked_to_stop() as stop, computing_with(record.get("threads")):
         try:
-            _epochs(folder, trainer, identity, watcher, stop)
+            _epochs(folder, trainer, identity, watcher, stop, pause_after)
         except Diverged as diverged:
             where = f"epoch {trainer.epoch + 1}, step {trainer.step_count}"
             return _close(folder, record, trainer, "diverged", f"{diverged} in {where}")
     if trainer.finished:
         return _close(folder, record, trainer, "done", None)
     where = f"epoch {trainer.epoch + 1}, batch {trainer.batch_index + 1}"
-    _close(folder, record, trainer, "stopped", f"stopped before {where}")
+    stopped = _close(folder, record, trainer, "stopped", f"stopped before {where}")
+    if not stop.is_set():
+        return stopped
     raise Interrupted(
         f"stopped and saved; go on with: noisyhw train --resume {shlex.quote(str(folder.path))}"
     )
 
 
 def _epochs(
-    folder: RunFolder, trainer: Trainer, identity: str, watcher: Watcher, stop: threading.Event
+    folder: RunFolder,
+    trainer: Trainer,
+    identity: str,
+    watcher: Watcher,
+    stop: threading.Event,
+    pause_after: int | None,
 ) -> None:
     saved = time.monotonic()
-    while not trainer.finished and not stop.is_set():
+    last = math.inf if pause_after is None else pause_after
+    while not trainer.finished and not stop.is_set() and trainer.epoch < last:
         row = trainer.step()
         if row is not None:
             folder.append(row)

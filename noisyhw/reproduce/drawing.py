@@ -1,0 +1,53 @@
+"""Learning curves: one line a label, with a band from the lowest to the highest seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..characterize.figures import finish, new_figure, save_figure
+from .outcome import Outcome
+
+COLUMNS = 3
+
+
+def draw_bands(axes: Any, curves: Mapping[str, pd.DataFrame], ylabel: str, log: bool = False) -> None:
+    """Draw each label's mean over the columns of its table, and the band between lowest and highest."""
+    for label, table in curves.items():
+        if table.empty:
+            continue
+        marker = "o" if len(table) == 1 else ""
+        [line] = axes.plot(
+            table.index, table.mean(axis=1), marker=marker, label=f"{label} (n={table.shape[1]})"
+        )
+        low, high = table.min(axis=1), table.max(axis=1)
+        axes.fill_between(table.index, low, high, alpha=0.2, color=line.get_color(), lw=0)
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    if log:
+        axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def draw_study(outcomes: Sequence[Outcome], out: Path) -> bool:
+    """Draw test and training curves of every net that has runs, as ``out``.png and .svg; False: there are none."""
+    nets = list(dict.fromkeys(item.cell.net_name for item in outcomes if item.tables))
+    if not nets:
+        return False
+    metric = outcomes[0].cell.study.metric
+    ylabel = "accuracy (%)" if metric == "accuracy" else "loss"
+    panels = [(net, kind) for net in nets for kind in ("train", "test")]
+    columns = 2 if len(panels) in (2, 4) else min(COLUMNS, len(panels))
+    figure, grid = new_figure(math.ceil(len(panels) / columns), columns)
+    for axes, (net, kind) in zip(grid, panels, strict=False):
+        curves = {o.cell.row_name: o.curves(kind) for o in outcomes if o.cell.net_name == net}
+        draw_bands(axes, curves, ylabel, log=metric == "loss")
+        finish(axes, f"{net}, {kind}")
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for kind in (".png", ".svg"):
+        save_figure(figure, out.with_suffix(kind))
+    return True
