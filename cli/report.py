@@ -20,7 +20,9 @@ import click
     help="Where the data sets are (for the break points of regressions).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the files as JSON.")
-def report(folders: tuple[Path, ...], out: Path | None, title: str, data_dir: Path | None, as_json: bool) -> None:
+def report(
+    folders: tuple[Path, ...], out: Path | None, title: str, data_dir: Path | None, as_json: bool
+) -> None:
     """Make a page of sweeps and runs: figures, break points, tables, and how they were made.
 
     One HTML file that needs nothing else, the same as Markdown with PNG and SVG figures, and the tables as CSV.
@@ -30,7 +32,11 @@ def report(folders: tuple[Path, ...], out: Path | None, title: str, data_dir: Pa
     name = folders[0].resolve().name.removeprefix("sweep-")
     made = write(folders, out or Path("runs") / f"report-{name}", title=title, data_dir=data_dir)
     if as_json:
-        files = {"html": str(made.html), "markdown": str(made.markdown), "figures": [str(one) for one in made.figures]}
+        files = {
+            "html": str(made.html),
+            "markdown": str(made.markdown),
+            "figures": [str(one) for one in made.figures],
+        }
         click.echo(json.dumps(files, indent=2))
         return
     click.echo(f"page: {made.html}")

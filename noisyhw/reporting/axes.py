@@ -14,7 +14,6 @@ LABELS = {
     "device": "device",
     "rule": "rule",
     "task": "task",
-    "device.read_noise.scale": "read noise (times the card's)",
     "device.periphery.adc.bits": "resolution of the output converter (bits)",
     "device.periphery.dac.bits": "resolution of the input converter (bits)",
     "device.update.asymmetry": "asymmetry of pulses up and down",
@@ -26,6 +25,7 @@ LABELS = {
     "test_loss": "test loss",
 }
 """Names of fields whose own would not say enough."""
+TIMES = " (times the card's)"
 UNITS = {"_s": "s", "_hz": "Hz", "_k": "K", "_v": "V", "_us": "µs", "_ns": "ns"}
 """Endings of field names that tell a unit."""
 LOG_RATIO = 3.9
@@ -69,11 +69,21 @@ def label(name: str) -> str:
         return LABELS[name]
     parts = name.removeprefix("device.").removeprefix("update.").split(".")
     if parts[-1] == "scale" and len(parts) > 1:
-        return f"{' '.join(parts[:-1]).replace('_', ' ')} (times the card's)"
+        return f"{' '.join(parts[:-1]).replace('_', ' ')}{TIMES}"
     for ending, unit in UNITS.items():
         if parts[-1].endswith(ending):
             return f"{' '.join(parts).removesuffix(ending).replace('_', ' ')} ({unit})"
     return " ".join(parts).replace("_", " ")
+
+
+def setting(name: str, value: Any) -> str:
+    """Return a field with one of its values, as short as it is plain."""
+    if name in ("device", "rule", "label"):
+        return str(value)
+    said = label(name)
+    if said.endswith(TIMES):
+        return f"{said.removesuffix(TIMES)} ×{short(value)}"
+    return f"{said.split(' (')[0]} {short(value)}"
 
 
 def axis(name: str, values: Sequence[Any]) -> Axis:
@@ -95,7 +105,9 @@ def missing(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a number; true and false are none."""
-    return hasattr(value, "__float__") and not isinstance(value, bool | str) and type(value).__name__ != "bool"
+    return (
+        hasattr(value, "__float__") and not isinstance(value, bool | str) and type(value).__name__ != "bool"
+    )
 
 
 def _numeric(name: str, kind: Literal["number", "age"], numbers: dict[Any, float]) -> Axis:

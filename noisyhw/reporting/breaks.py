@@ -21,7 +21,7 @@ from ..tasks import get_task
 from .axes import Axis, axis
 from .layout import Layout
 from .source import EXPERIMENT
-from .statistics import BreakPoint, Lead, break_point, by_factors, linear
+from .statistics import HALF, BreakPoint, Lead, break_point, by_factors, linear
 
 IDEAL = "ideal"
 """Name of the device card that has no noise; with any of its fields changed it is another device."""
@@ -38,7 +38,7 @@ class Line:
         lead: None if there is nothing to take it from.
         point: None if it cannot be told.
         why: why not.
-        values: of the swept field, from gentle to harsh.
+        values: of the swept field, from the line's best point to the harshest.
     """
 
     keys: Mapping[str, Any]
@@ -105,18 +105,22 @@ def _line(
     along: Axis,
 ) -> Line:
     values = tuple(float(value) for value in table.columns)
-    first = table.iloc[:, 0].dropna().tolist() if len(values) else []
-    reference = "ideal device" if ideal else f"own, at {values[0]:g}" if values else "none"
     if nothing is None:
-        return Line(own, x, reference, None, None, "the data is needed for it: give --data-dir", values)
-    if not (ideal or first) or table.isna().all(axis=None):
-        return Line(own, x, reference, None, None, "no finished run", values)
-    lead = Lead(tuple(ideal or first), nothing)
+        return Line(own, x, "none", None, None, "needs the data: give --data-dir", values)
+    means = table.mean()
+    if means.isna().all():
+        return Line(own, x, "none", None, None, "no finished run", values)
+    best = int(np.nanargmax(means if layout.higher_is_better else -means))
+    reference = "ideal device" if ideal else f"own best, at {values[best]:g}"
+    lead = Lead(tuple(ideal or table.iloc[:, best].dropna().tolist()), nothing)
     if (why := lead.why_none(layout.higher_is_better)) is not None:
         return Line(own, x, reference, lead, None, why, values)
-    leads = (table.to_numpy(dtype=float) - nothing) / (lead.best - nothing)
-    point = break_point(values, leads.tolist(), by_factors if along.log else linear)
-    return Line(own, x, reference, lead, point, None, values)
+    leads = table.to_numpy(dtype=float)[:, best:]
+    leads = (leads - nothing) / (lead.best - nothing)
+    if np.nanmean(leads[:, 0]) < HALF:
+        return Line(own, x, reference, lead, None, "never comes half the way", values)
+    point = break_point(values[best:], leads.tolist(), by_factors if along.log else linear)
+    return Line(own, x, reference, lead, point, None, values[best:])
 
 
 def with_values(runs: pd.DataFrame, metric: str, nothing: float | None) -> pd.DataFrame:

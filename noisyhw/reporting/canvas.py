@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .axes import Axis, label, places_of, short
-from .style import DASHES, INK, LIGHT, MARKERS, RC
+from .axes import Axis, places_of, setting, short
+from .style import DASHES, LIGHT, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,23 +18,27 @@ PANEL_IN = (2.75, 2.3)
 MAX_TICKS = 9
 
 
-def panels(number: int, columns: int = 3, size: tuple[float, float] = PANEL_IN) -> tuple[Figure, list[Any]]:
+def panels(
+    number: int, columns: int = 3, size: tuple[float, float] = PANEL_IN, *, widened: bool = True
+) -> tuple[Figure, list[Any]]:
     """Return a figure of some panels with common axes, and these in reading order.
 
-    A single panel is half as wide again.
+    Args:
+        number: of panels.
+        columns: at most so many abreast.
+        size: of a panel, in inches.
+        widened: whether one or two abreast are wider.
     """
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     across = min(columns, number)
     down = -(-number // across)
-    width = size[0] * (1.6 if number == 1 else 1.25 if across == 2 else 1)
-    with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(width * across, size[1] * down + 0.35), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.patch.set_alpha(0)
-        found = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
+    width = size[0] * ({1: 1.6, 2: 1.25}.get(across, 1) if widened else 1)
+    figure = Figure(figsize=(width * across, size[1] * down + 0.35), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    found = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
     for place in found:
         place.patch.set_alpha(0)
     for place in found[number:]:
@@ -44,12 +48,9 @@ def panels(number: int, columns: int = 3, size: tuple[float, float] = PANEL_IN) 
     return figure, found[:number]
 
 
-def title_of(keys: Sequence[str], values: Sequence[Any], width: int = 44) -> str:
-    """Return a panel's title: devices and words alone, numbers with their names."""
-    said = [
-        str(value) if key in ("device", "rule", "label") else f"{label(key)} {short(value)}"
-        for key, value in zip(keys, values, strict=True)
-    ]
+def title_of(keys: Sequence[str], values: Sequence[Any], width: int = 40) -> str:
+    """Return a panel's title."""
+    said = [setting(key, value) for key, value in zip(keys, values, strict=True)]
     return textwrap.fill(", ".join(said), width)
 
 
@@ -82,7 +83,8 @@ def look(index: int) -> dict[str, Any]:
 
 def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Put one legend above all panels."""
-    columns = min(len(handles), 6)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(2, min(len(handles), int(figure.get_figwidth() / (0.062 * longest + 0.55))))
     figure.legend(
         handles=list(handles),
         loc="outside upper center",
@@ -102,5 +104,5 @@ def entry(name: str, **how: Any) -> Any:
 
 def common_labels(figure: Figure, x: str, y: str) -> None:
     """Name the axes once for all panels."""
-    figure.supxlabel(x, fontsize=8.5, color=INK)
-    figure.supylabel(y, fontsize=8.5, color=INK)
+    figure.supxlabel(x)
+    figure.supylabel(y)

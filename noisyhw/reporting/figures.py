@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .axes import Axis, label
+from .axes import Axis, label, short
 from .breaks import Line
 from .canvas import MAX_PANELS, common_labels, entry, legend, look, panels, stands_at, title_of, x_axis
 from .layout import Layout
 from .statistics import unbeaten
-from .style import COLOURS, FAINT, INK
+from .style import COLOURS, FAINT, INK, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CELL_IN = (0.8, 0.42)
+"""Width and height of a heat map's cell."""
 
+
+@styled
 def robustness(
     points: pd.DataFrame, layout: Layout, along: Axis, lines: Sequence[Line], nothing: float | None
 ) -> Figure:
@@ -73,7 +77,7 @@ def _against(
     if len(lost):
         floor = lost["mean"].fillna(math.nan if nothing is None else nothing)
         level = floor if nothing is None else np.full(len(lost), nothing)
-        place.plot(lost["_at"], level, marker="x", ls="", color=how["color"], mew=1.3, ms=5.5, zorder=4)
+        place.plot(lost["_at"], level, marker="x", ls="", color=how["color"], mew=1.5, ms=7, zorder=7)
 
 
 def _mark(place: Any, line: Line, along: Axis, index: int) -> None:
@@ -86,23 +90,24 @@ def _mark(place: Any, line: Line, along: Axis, index: int) -> None:
     place.plot([at], [line.lead.half], marker="D", ms=5.5, mfc="none", mec=colour, mew=1.2, ls="", zorder=6)
 
 
+@styled
 def heat_map(points: pd.DataFrame, layout: Layout, along: Axis) -> Figure:
     """Draw the mean of the metric by swept value and rule, a panel a device, with low and high in each cell."""
     keys = layout.panel_keys(along.name)
     groups = _groups(points, keys)
     hues = hues_of(points, layout.hue)
-    wide = len(along.values) > 6
-    height = 0.42 * len(hues) + 0.75
-    figure, places = panels(len(groups), 1 if wide else 2, (0.62 * len(along.values) + (1 if wide else 1), height))
+    size = (CELL_IN[0] * len(along.values) + 0.9, CELL_IN[1] * len(hues) + 0.5)
+    figure, places = panels(len(groups), 2 if len(along.values) < 4 else 1, size, widened=False)
     limits = (0.0, 1.0) if layout.higher_is_better else _limits(points["mean"])
     for place, (values, part) in zip(places, groups, strict=True):
         image = _cells(place, part, layout, along, hues, limits)
         place.set_title(title_of(keys, values))
-        place.set_xticks(range(len(along.values)), [_tick(value) for value in along.values])
+        place.set_xticks(range(len(along.values)), [short(value) for value in along.values])
         place.set_yticks(range(len(hues)), [str(hue) for hue in hues])
         place.tick_params(length=0)
         place.spines[:].set_visible(False)
-    figure.colorbar(image, ax=places, shrink=0.9, pad=0.015, aspect=18, label=label(layout.metric)).outline.set_visible(False)
+    bar = figure.colorbar(image, ax=places, pad=0.015, aspect=18 * len(groups), label=label(layout.metric))
+    bar.outline.set_visible(False)
     common_labels(figure, along.label, label(layout.hue) if layout.hue != "rule" else "")
     return figure
 
@@ -113,16 +118,19 @@ def _cells(
     columns = {value: index for index, value in enumerate(along.values)}
     table = np.full((len(hues), len(columns)), math.nan)
     for row in part.itertuples(index=False):
-        told = row._asdict() if False else dict(zip(part.columns, row, strict=True))
+        told = dict(zip(part.columns, row, strict=True))
         if told[layout.hue] not in hues or told[along.name] not in columns:
             continue
         y, x = hues.index(told[layout.hue]), columns[told[along.name]]
         table[y, x] = told["mean"]
-        _write(place, x, y, told, (told["mean"] - limits[0]) / ((limits[1] - limits[0]) or 1))
+        share = (told["mean"] - limits[0]) / ((limits[1] - limits[0]) or 1)
+        _write(place, x, y, told, share, (".3f", ".2f") if layout.higher_is_better else (".3g", ".2g"))
     return place.imshow(table, cmap="cividis", vmin=limits[0], vmax=limits[1], aspect="auto")
 
 
-def _write(place: Any, x: int, y: int, told: Mapping[str, Any], share: float) -> None:
+def _write(
+    place: Any, x: int, y: int, told: Mapping[str, Any], share: float, digits: tuple[str, str]
+) -> None:
     lost = told["diverged"] + told["failed"]
     if told["n"] == 0:
         text = f"{'diverged' if told['diverged'] else 'failed'}" if lost else "–"
@@ -130,15 +138,11 @@ def _write(place: Any, x: int, y: int, told: Mapping[str, Any], share: float) ->
         return
     colour = "#ffffff" if share < 0.55 else "#101010"
     mark = "*" if lost else ""
-    place.text(x, y - 0.13, f"{told['mean']:.3g}{mark}", ha="center", va="center", fontsize=8, color=colour)
-    span = f"{told['low']:.2g}–{told['high']:.2g}"
-    place.text(x, y + 0.26, span, ha="center", va="center", fontsize=5.6, color=colour)
-
-
-def _tick(value: Any) -> str:
-    from .axes import short
-
-    return short(value)
+    place.text(
+        x, y - 0.14, f"{told['mean']:{digits[0]}}{mark}", ha="center", va="center", fontsize=8, color=colour
+    )
+    span = f"{told['low']:{digits[1]}}–{told['high']:{digits[1]}}"
+    place.text(x, y + 0.25, span, ha="center", va="center", fontsize=6.4, color=colour)
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
@@ -146,6 +150,7 @@ def _limits(values: pd.Series) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
 
 
+@styled
 def pareto(points: pd.DataFrame, layout: Layout, cost: str) -> Figure:
     """Draw the metric against what it costs; a step line joins the points that no other one beats."""
     keys = layout.panel_keys(cost)
@@ -172,6 +177,7 @@ def pareto(points: pd.DataFrame, layout: Layout, cost: str) -> Figure:
     return figure
 
 
+@styled
 def scatter(points: pd.DataFrame, layout: Layout, x: str) -> Figure:
     """Draw the metric against a number that was drawn at random, with all others that were."""
     keys = [key for key in layout.panels if key != layout.hue]

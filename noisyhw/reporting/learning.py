@@ -13,7 +13,7 @@ from .canvas import common_labels, entry, legend, look, panels, title_of
 from .figures import hues_of
 from .layout import Layout
 from .source import Curves
-from .style import FAINT
+from .style import FAINT, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,6 +77,7 @@ def band(curves: Sequence[tuple[list[int], list[float]]]) -> pd.DataFrame:
     return pd.DataFrame({"mean": table.mean(axis=1), "low": table.min(axis=1), "high": table.max(axis=1)})
 
 
+@styled
 def draw(chosen: Chosen, curves: Curves, layout: Layout) -> Figure:
     """Draw means with bands from low to high; a run that diverged is a thin line that ends in a cross."""
     shown = [(title, runs) for title, runs in chosen.panels if len(runs)]

@@ -17,7 +17,7 @@ from ..sweeps.store import MARK
 from ..training.files import write_atomically, write_text
 from .source import read_sources
 from .study import Picture, Study, studies
-from .style import DARK, FAINT, INK, LIGHT, RC, inlined, svg_text
+from .style import DARK, FAINT, INK, LIGHT, inlined, styled, svg_text
 
 HTML, MARKDOWN = "index.html", "report.md"
 FIGURES = "figures"
@@ -124,13 +124,11 @@ def fenced(text: str) -> str:
     return f"{fence}\n{text.rstrip()}\n{fence}"
 
 
+@styled
 def _save(picture: Picture, folder: Path) -> list[Path]:
-    import matplotlib
-
     files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
     write_text(files[0], svg_text(picture.figure))
-    with matplotlib.rc_context(RC):
-        write_atomically(files[1], lambda file: picture.figure.savefig(file, format="png", facecolor="white"))
+    write_atomically(files[1], lambda file: picture.figure.savefig(file, format="png", facecolor="white"))
     return files
 
 

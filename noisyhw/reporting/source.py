@@ -101,9 +101,7 @@ def _sweep(path: Path) -> Source:
     titles = list(dict.fromkeys(entry["title"] for entry in asked if entry["title"]))
     records = store.records
     table = results(store, unfinished=True)
-    table[EXPERIMENT] = [
-        records[one].experiment if one in records else None for one in table["identity"]
-    ]
+    table[EXPERIMENT] = [records[one].experiment if one in records else None for one in table["identity"]]
     versions = sorted({record.versions for record in records.values() if record.versions})
     return Source(
         name=path.resolve().name,

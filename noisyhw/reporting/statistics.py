@@ -10,6 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+HALF = 0.5
+"""The share of the lead that is left at a break point."""
 COUNTS = ("done", "diverged", "failed", "to do")
 
 
@@ -18,7 +20,6 @@ def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFr
 
     Low and high are the lowest and the highest run. Runs that diverged or failed are counted and not averaged.
     """
-    groups = runs.groupby(list(keys), sort=False, dropna=False)
     done = runs["status"] == "done"
     values = pd.to_numeric(runs[metric]).where(done)
     found = values.groupby([runs[key] for key in keys], sort=False, dropna=False).agg(
@@ -28,7 +29,6 @@ def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFr
         found[status] = (
             (runs["status"] == status).groupby([runs[key] for key in keys], sort=False, dropna=False).sum()
         )
-    assert len(found) == groups.ngroups
     return found.reset_index()
 
 
@@ -62,9 +62,9 @@ class Lead:
         """Return why there is no lead that could be halved."""
         sign = 1 if higher_is_better else -1
         if not all(map(math.isfinite, self.ideal)) or sign * (self.best - self.nothing) <= 0:
-            return "learns nothing at the reference"
-        if min(map(self.of, self.ideal)) <= 0.5:
-            return "not determined: at the reference, seeds differ by more than half the lead"
+            return "nothing is learned"
+        if min(map(self.of, self.ideal)) <= HALF:
+            return "seeds differ by more than half the lead"
         return None
 
 
@@ -101,7 +101,7 @@ def by_factors(start: float, end: float, share: float) -> float:
 
 
 def crossing(
-    values: Sequence[float], leads: Sequence[float], between: Interpolate = linear, half: float = 0.5
+    values: Sequence[float], leads: Sequence[float], between: Interpolate = linear, half: float = HALF
 ) -> float:
     """Return where a curve first falls below half, from the first value on.
 
@@ -114,9 +114,7 @@ def crossing(
     Returns:
         The value; the first one if the curve starts below; infinity if it never falls below.
     """
-    known = [
-        (value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)
-    ]
+    known = [(value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)]
     if not known:
         return math.nan
     if known[0][1] < half:

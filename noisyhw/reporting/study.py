@@ -141,7 +141,9 @@ def _study(
 
 
 def _nothing(runs: pd.DataFrame, metric: str, data_dir: Path | None) -> float | None:
-    tasks = {str(one.get("task", {})): one.get("task", {}) for one in runs[EXPERIMENT] if isinstance(one, dict)}
+    tasks = {
+        str(one.get("task", {})): one.get("task", {}) for one in runs[EXPERIMENT] if isinstance(one, dict)
+    }
     levels = {nothing_learned(task, metric, data_dir) for task in tasks.values()}
     return levels.pop() if len(levels) == 1 else None
 
@@ -151,7 +153,9 @@ def _lines(
 ) -> dict[str, list[Line]]:
     """Break points along the numbers of devices; other numbers, such as passes, are no strain."""
     valued = with_values(runs, layout.metric, nothing)
-    strains = [x for x in layout.xs[:MAX_SWEPT] if x.startswith("device.") and axis(x, runs[x].tolist()).ordered]
+    strains = [
+        x for x in layout.xs[:MAX_SWEPT] if x.startswith("device.") and axis(x, runs[x].tolist()).ordered
+    ]
     return {x: break_lines(valued, layout, x, nothing, ideal) for x in strains}
 
 
@@ -171,14 +175,23 @@ def _pictures(
         drawn = figures.robustness(points, layout, along, lines.get(x, []), nothing)
         caption = f"Mean (line) and range from the lowest to the highest run (band, bar); {n}."
         caption += _marks(lines.get(x, []), along.log and 0.0 in along.numbers) + _capped(points, layout, x)
-        yield Picture(f"{name}-robustness-{number}", f"{metric.capitalize()} against {along.label}", caption, drawn)
+        yield Picture(
+            f"{name}-robustness-{number}", f"{metric.capitalize()} against {along.label}", caption, drawn
+        )
         if along.ordered or layout.hue == "rule":
             drawn = figures.heat_map(points, layout, along)
             caption = f"Mean, and below it the lowest and highest run; {n}. A star: other runs of that point were lost."
             yield Picture(f"{name}-map-{number}", f"{metric.capitalize()} by {along.label}", caption, drawn)
     if COST in layout.xs and layout.hue != COST:
-        caption = f"Bars run from the lowest to the highest run; {n}. Grey: what no cheaper or better point beats."
-        yield Picture(f"{name}-passes", f"{metric.capitalize()} against cost", caption, figures.pareto(points, layout, COST))
+        caption = (
+            f"Bars run from the lowest to the highest run; {n}. Grey: what no cheaper or better point beats."
+        )
+        yield Picture(
+            f"{name}-passes",
+            f"{metric.capitalize()} against cost",
+            caption,
+            figures.pareto(points, layout, COST),
+        )
     for number, x in enumerate(layout.sampled[:MAX_SWEPT], 1):
         caption = f"Points drawn at random: the other fields differ from point to point too; {n}."
         title = f"{metric.capitalize()} against {label(x)}"
@@ -226,7 +239,9 @@ def _facts(runs: pd.DataFrame, layout: Layout, points: pd.DataFrame) -> dict[str
         "Devices": list_of("device"),
         "Rules": list_of("rule"),
         "Swept": "; ".join(label(key) for key in layout.keys if key not in ("device", "rule")) or "nothing",
-        "Runs": ", ".join(f"{number} {status}" for status, number in counts.items() if number or status != "to do"),
+        "Runs": ", ".join(
+            f"{number} {status}" for status, number in counts.items() if number or status != "to do"
+        ),
         "Points": f"{len(points)}, {_n(points)}",
         "Computed": f"{_duration(float(seconds))} of one core's time"
         + (f", {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") if dates else ""),

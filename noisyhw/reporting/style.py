@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +29,7 @@ RC: dict[str, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8.5,
+    "figure.labelsize": 8.5,
     "axes.edgecolor": FAINT,
     "axes.linewidth": 0.7,
     "axes.labelcolor": INK,
@@ -56,13 +59,28 @@ _VARIABLES = {
 }
 
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def styled(draw: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let a function draw with the settings above."""
+
+    @wraps(draw)
+    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        import matplotlib
+
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@styled
 def svg_text(figure: Figure) -> str:
     """Return a figure as SVG, the same text each time."""
-    import matplotlib
-
     content = io.StringIO()
-    with matplotlib.rc_context(RC):
-        figure.savefig(content, format="svg", metadata={"Date": None})
+    figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue()
 
 
@@ -85,7 +103,9 @@ def inlined(svg: str, name: str, title: str) -> str:
     width = re.search(r'<svg[^>]*? width="([\d.]+)pt"', body)
     body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", body, count=1)
-    size = f"min-width:{float(width[1]) * 0.95:.0f}px;max-width:{float(width[1]) * 4 / 3:.0f}px" if width else ""
+    size = (
+        f"min-width:{float(width[1]) * 0.95:.0f}px;max-width:{float(width[1]) * 1.75:.0f}px" if width else ""
+    )
     return body.replace("<svg ", f'<svg role="img" aria-label="{_attribute(title)}" style="{size}" ', 1)
 
 

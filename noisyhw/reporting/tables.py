@@ -58,6 +58,18 @@ class Table:
             for index in range(len(self.columns))
         )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """How each column is set: numbers to the right, short words in one line."""
+        longest = [
+            max((len(row[index].text) for row in self.rows), default=0) for index in range(len(self.columns))
+        ]
+        words = ["number" if number else "" for number in self.numeric]
+        return tuple(
+            f"{word} short".strip() if length <= 20 else word
+            for word, length in zip(words, longest, strict=True)
+        )
+
 
 def cell(value: Any) -> Cell:
     """Return a value as a cell; numbers with four digits."""
@@ -72,9 +84,7 @@ def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence
     columns = [*keys, "mean", "low", "high", "n", *counts]
     rows = [tuple(map(cell, row)) for row in points[columns].head(MAX_ROWS).itertuples(index=False)]
     names = (*map(label, keys), "mean", "low", "high", "n", *counts)
-    caption = (
-        f"{label(layout.metric).capitalize()} after the last epoch: mean, lowest and highest of the n runs that ended well."
-    )
+    caption = f"{label(layout.metric).capitalize()} after the last epoch: mean, lowest and highest of the n runs that ended well."
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
 
 
@@ -122,8 +132,10 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
     between = "the logarithm of the swept value" if log else "the swept value"
     nothing = "chance (1 / classes)" if layout.higher_is_better else "the loss of always predicting the mean"
     caption = (
-        f"Break point of {label(lines[0].x)}: where the mean over seeds first falls half the way from the reference to "
-        f"{nothing}, interpolated linearly in {between}; low and high are the first and the last of the seeds' own. "
+        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, first falls half the way "
+        f"from the reference to {nothing}, interpolated linearly in {between}; low and high are the first and the last of "
+        "the seeds' own. The reference is the same rule and training on the ideal device where that was run, and else the "
+        "line's best point; none is told where a seed there has less than half the mean lead. "
         f"A run that diverged counts as {nothing}; one that failed is left out."
     )
     return Table(name, caption, columns, rows)
@@ -171,10 +183,19 @@ def told_environment(environment: Mapping[str, Any]) -> str:
     if not isinstance(versions, Mapping):
         return "; ".join(map(str, versions))
     parts: Iterable[str] = (f"{name} {version}" for name, version in versions.items() if version)
-    hardware = [environment.get("cpu"), _cores(environment), environment.get("gpu"), environment.get("platform")]
+    hardware = [
+        environment.get("cpu"),
+        _cores(environment),
+        environment.get("gpu"),
+        environment.get("platform"),
+    ]
     commit = environment.get("commit")
     return "; ".join(
-        [", ".join(parts), ", ".join(str(one) for one in hardware if one), *([f"commit {commit}"] if commit else [])]
+        [
+            ", ".join(parts),
+            ", ".join(str(one) for one in hardware if one),
+            *([f"commit {commit}"] if commit else []),
+        ]
     )
 
 

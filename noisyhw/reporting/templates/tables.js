@@ -30,7 +30,7 @@ for (const table of document.querySelectorAll("table.data")) {
   tools.className = "tools";
   const input = document.createElement("input");
   input.type = "search";
-  input.placeholder = "filter: words, all of which must be in a row";
+  input.placeholder = "filter rows by words";
   input.setAttribute("aria-label", "filter the rows of this table");
   const count = document.createElement("span");
   count.className = "quiet";
