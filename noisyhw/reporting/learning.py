@@ -42,7 +42,10 @@ class Chosen:
 
 
 def choose(runs: pd.DataFrame, layout: Layout) -> Chosen:
-    """Choose what is drawn: a row a device, a column for three values of the first swept field, others at their middle."""
+    """Choose what is drawn: a row a device, a column for three values of the first swept field.
+
+    Further swept fields are held at their middle value.
+    """
     x = (layout.xs or layout.sampled or (None,))[0]
     others = [key for key in layout.keys if key not in (*layout.panels, layout.hue, x)]
     said = []

@@ -85,7 +85,7 @@ def _folder(path: Path) -> Path:
 
 def _html(found: Sequence[Study], facts: Mapping[str, Any]) -> str:
     drawn = {
-        one.name: Markup(inlined(svg_text(one.figure), f"f{study}-{number}", f"{one.title}. {one.caption}"))  # noqa: S704
+        one.name: Markup(inlined(svg_text(one.figure), f"f{study}-{number}", f"{one.title}. {one.caption}"))
         for study, of in enumerate(found)
         for number, one in enumerate(of.pictures)
     }

@@ -1,4 +1,4 @@
-"""What a report is made of: runs of one sweep folder, or of several run folders, as one table with their circumstances."""
+"""What a report is made of: a sweep, or several run folders, as one table with their circumstances."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def _sweep(path: Path) -> Source:
     titles = list(dict.fromkeys(entry["title"] for entry in asked if entry["title"]))
     records = store.records
     table = results(store, unfinished=True)
-    table[EXPERIMENT] = [records[one].experiment if one in records else None for one in table["identity"]]
+    experiments = [records[one].experiment if one in records else None for one in table["identity"]]
+    table[EXPERIMENT] = pd.Series(experiments, index=table.index, dtype=object)
     versions = sorted({record.versions for record in records.values() if record.versions})
     return Source(
         name=path.resolve().name,

@@ -85,7 +85,7 @@ def studies(sources: Sequence[Source], data_dir: Path | None = None) -> list[Stu
         sources: see :func:`noisyhw.reporting.source.read_sources`.
         data_dir: where data is looked for; only the break points of a regression need it.
     """
-    found = []
+    found: list[Study] = []
     for source in sources:
         tasks = list(dict.fromkeys(source.table["task"]))
         for task in tasks:

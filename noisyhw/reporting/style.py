@@ -70,7 +70,8 @@ def styled(draw: Callable[Given, Made]) -> Callable[Given, Made]:
     def drawn(*args: Given.args, **kwargs: Given.kwargs) -> Made:
         import matplotlib
 
-        with matplotlib.rc_context(RC):
+        settings: Any = RC
+        with matplotlib.rc_context(settings):
             return draw(*args, **kwargs)
 
     return drawn

@@ -84,7 +84,8 @@ def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence
     columns = [*keys, "mean", "low", "high", "n", *counts]
     rows = [tuple(map(cell, row)) for row in points[columns].head(MAX_ROWS).itertuples(index=False)]
     names = (*map(label, keys), "mean", "low", "high", "n", *counts)
-    caption = f"{label(layout.metric).capitalize()} after the last epoch: mean, lowest and highest of the n runs that ended well."
+    metric = label(layout.metric).capitalize()
+    caption = f"{metric} after the last epoch: mean, lowest and highest of the n runs that ended well."
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
 
 
@@ -132,10 +133,10 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
     between = "the logarithm of the swept value" if log else "the swept value"
     nothing = "chance (1 / classes)" if layout.higher_is_better else "the loss of always predicting the mean"
     caption = (
-        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, first falls half the way "
-        f"from the reference to {nothing}, interpolated linearly in {between}; low and high are the first and the last of "
-        "the seeds' own. The reference is the same rule and training on the ideal device where that was run, and else the "
-        "line's best point; none is told where a seed there has less than half the mean lead. "
+        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, first falls half "
+        f"the way from the reference to {nothing}, interpolated linearly in {between}; low and high are the first "
+        "and the last of the seeds' own. The reference is the same rule and training on the ideal device where that "
+        "was run, and else the line's best point; none is told where a seed there has less than half the mean lead. "
         f"A run that diverged counts as {nothing}; one that failed is left out."
     )
     return Table(name, caption, columns, rows)

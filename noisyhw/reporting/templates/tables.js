@@ -4,7 +4,8 @@ for (const table of document.querySelectorAll("table.data")) {
   const rows = Array.from(body.rows);
   const heads = Array.from(table.tHead.rows[0].cells);
   const key = (row, column) => {
-    const value = row.cells[column].dataset.key;
+    const cell = row.cells[column];
+    const value = cell.dataset.key ?? cell.textContent;
     return value === "" || Number.isNaN(Number(value)) ? value : Number(value);
   };
   const compare = (one, other) =>
