@@ -12,6 +12,8 @@ from browser import Browser, browser, find_browser
 from report_support import SCALE, Settings, falling, grid, make_sweep
 
 from noisyhw.reporting import report
+from noisyhw.sweeps import plan
+from noisyhw.sweeps.record import told
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(
@@ -166,21 +168,44 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+OVERLAPPING = """
+Array.from(document.querySelectorAll('figure svg')).flatMap((svg) => {
+  const boxes = Array.from(svg.querySelectorAll('text'), (t) => [t.textContent.trim(), t.getBoundingClientRect()]);
+  const found = [];
+  boxes.forEach(([a, r], i) => boxes.slice(i + 1).forEach(([b, s]) => {
+    const wide = Math.min(r.right, s.right) - Math.max(r.left, s.left);
+    const high = Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top);
+    if (wide > 1 && high > Math.min(r.height, s.height) * 0.4) found.push(a + ' / ' + b);
+  }));
+  return found;
+})
+"""
+"""Pairs of texts of one figure that cover each other."""
+
+
 def test_no_two_texts_of_a_figure_overlap(running: Browser, page: Path) -> None:
     running.open(page)
-    overlapping = """
-    Array.from(document.querySelectorAll('figure svg')).flatMap((svg) => {
-      const boxes = Array.from(svg.querySelectorAll('text'), (t) => [t.textContent.trim(), t.getBoundingClientRect()]);
-      const found = [];
-      boxes.forEach(([a, r], i) => boxes.slice(i + 1).forEach(([b, s]) => {
-        const wide = Math.min(r.right, s.right) - Math.max(r.left, s.left);
-        const high = Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top);
-        if (wide > 1 && high > Math.min(r.height, s.height) * 0.4) found.push(a + ' / ' + b);
-      }));
-      return found;
-    })
-    """
-    assert running.evaluate(overlapping) == []
+    assert running.evaluate(OVERLAPPING) == []
+
+
+@pytest.mark.slow
+def test_reports_of_the_shipped_sweeps_have_no_overlapping_texts(running: Browser, tmp_path: Path) -> None:
+    folders = []
+    for name in ("noise-structure", "drift-age", "stuck-cells", "depth", "adc-bits", "passes"):
+        points = plan(name, ["epochs=2"]).points
+        told_of = {id(point.settings): told(point.experiment) for point in points}
+        rows = [point.settings for point in points]
+        made = make_sweep(
+            tmp_path / name,
+            rows,
+            lambda one: 0.3 + 0.1 * one["seed"],
+            experiment=lambda one, of=told_of: of[id(one)],
+        )
+        folders.append(made)
+    running.open(report(folders, tmp_path / "page").html)
+    assert running.evaluate("document.querySelectorAll('figure svg').length") > 12
+    assert running.evaluate(OVERLAPPING) == []
+    assert running.complaints == []
 
 
 def test_the_page_prints(running: Browser, page: Path) -> None:

@@ -469,7 +469,7 @@ def test_words_alone_have_a_figure_with_bars(tmp_path: Path, setting: str) -> No
         for seed in (0, 1)
     ]
     [study] = studied(make_sweep(tmp_path / "s", rows, lambda one: 0.5 + 0.1 * one["seed"]))
-    assert study.pictures[0].title == f"Test accuracy against {setting}"
+    assert study.pictures[0].title == f"Test accuracy against {label(setting)}"
     assert study.breaks == ()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..cards.ageing import seconds
 
 LABELS = {
+    "label": "case",
     "device": "device",
     "rule": "rule",
     "task": "task",

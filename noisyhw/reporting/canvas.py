@@ -32,9 +32,9 @@ def panels(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    across = min(columns, number)
+    across = 2 if number == 4 and columns > 2 else min(columns, number)
     down = -(-number // across)
-    width = size[0] * ({1: 1.6, 2: 1.25}.get(across, 1) if widened else 1)
+    width = size[0] * ({1: 1.9, 2: 1.25}.get(across, 1) if widened else 1)
     figure = Figure(figsize=(width * across, size[1] * down + 0.35), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
@@ -59,9 +59,10 @@ def x_axis(place: Any, along: Axis) -> None:
     every = -(-len(along.values) // MAX_TICKS)
     if along.log or not along.ordered or len(along.values) <= MAX_TICKS:
         places, values = along.places[::every], along.values[::every]
-        texts = [textwrap.fill(short(value), 12) for value in values]
+        texts = [textwrap.shorten(short(value), 26, placeholder=" …") for value in values]
         crowded = sum(map(len, texts)) > 34
-        place.set_xticks(places, texts, rotation=35 if crowded else 0, ha="right" if crowded else "center")
+        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        place.set_xticks(places, texts, **turned)
     elif along.log is False:
         place.locator_params(axis="x", nbins=6)
     place.margins(x=0.06)

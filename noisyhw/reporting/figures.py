@@ -160,7 +160,9 @@ def pareto(points: pd.DataFrame, layout: Layout, cost: str) -> Figure:
     sign = 1 if layout.higher_is_better else -1
     for place, (values, part) in zip(places, groups, strict=True):
         place.set_title(title_of(keys, values))
-        best = part[unbeaten(part[cost].astype(float).tolist(), (sign * part["mean"]).tolist())].sort_values(cost)
+        best = part[unbeaten(part[cost].astype(float).tolist(), (sign * part["mean"]).tolist())].sort_values(
+            cost
+        )
         place.step(best[cost], best["mean"], where="post", color=FAINT, lw=1.2, zorder=1)
         for index, hue in enumerate(hues):
             own = part[_equal(part[layout.hue], hue)]

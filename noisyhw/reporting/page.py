@@ -127,8 +127,10 @@ def fenced(text: str) -> str:
 @styled
 def _save(picture: Picture, folder: Path) -> list[Path]:
     files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
+    picture.figure.patch.set(alpha=1, facecolor="white")
     write_text(files[0], svg_text(picture.figure))
-    write_atomically(files[1], lambda file: picture.figure.savefig(file, format="png", facecolor="white"))
+    write_atomically(files[1], lambda file: picture.figure.savefig(file, format="png"))
+    picture.figure.patch.set_alpha(0)  # on the page it has the page's colour
     return files
 
 
