@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from cli_support import said_by
 from report_support import SCALE, Settings, falling, grid, make_sweep
+from sweep_support import SMALL
 
 import noisyhw
 from noisyhw.errors import RunError
@@ -28,6 +31,8 @@ from noisyhw.reporting.page import fenced, markdown_text
 from noisyhw.reporting.source import flattened, read_sources
 from noisyhw.reporting.statistics import Lead, break_point, by_factors, crossing, summarize, unbeaten
 from noisyhw.reporting.study import Study, studies
+from noisyhw.sweeps.asked import asked, read_asked
+from noisyhw.sweeps.store import Store
 from noisyhw.tasks import TASKS
 from noisyhw.tasks.base import Data
 
@@ -549,4 +554,51 @@ def test_ten_thousand_runs_are_reported_in_ten_seconds_and_a_gibibyte(tmp_path: 
     assert seconds < 10  # of the processor's time: other work on the machine does not count
     assert kibibytes < 1024**2
     assert "The first 1000 of 2000 rows; all are in points.csv." in (tmp_path / "page/index.html").read_text()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+# The command.
+
+
+def test_the_command_says_where_the_page_is(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = said_by(capsys, "report", sweep, "--out", tmp_path / "page", "--json")
+    assert said.code == 0
+    told = json.loads(said.out)
+    assert Path(told["html"]).is_file()
+    assert Path(told["markdown"]).is_file()
+    assert len(told["figures"]) == 6
+    plain = said_by(capsys, "report", sweep, "--out", tmp_path / "page")
+    assert plain.out.splitlines()[0] == f"page: {tmp_path / 'page' / 'index.html'}"
+
+
+def test_the_commands_page_lies_under_runs_by_default(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said_by(capsys, "report", sweep).code == 0
+    assert (tmp_path / "runs" / "report-my" / "index.html").is_file()
+
+
+def test_the_command_refuses_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_by(capsys, "report", tmp_path / "gone")
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert said_by(capsys, "report").code == 2
+
+
+# What a sweep keeps for it.
+
+
+def test_a_sweep_keeps_its_card_and_command_once(tmp_path: Path) -> None:
+    card = {"title": "Mine", "experiment": SMALL | {"device": "ideal", "rule": "bp"}, "seeds": 1}
+    for sets in ([], [], ["epochs=1"]):
+        noisyhw.sweep(card, sets=sets, out=tmp_path / "s", engine="serial")
+    found = read_asked(Store.open(tmp_path / "s"))
+    assert [one["command"] for one in found] == [
+        "noisyhw sweep sweep.yaml",
+        "noisyhw sweep sweep.yaml --set epochs=1",
+    ]
+    assert yaml.safe_load(found[0]["card"]) == card
+    assert asked("noise-level", [])["command"] == "noisyhw sweep noise-level"
+    (tmp_path / "mine.yaml").write_text(found[0]["card"])
+    assert asked(tmp_path / "mine.yaml", [])["command"] == "noisyhw sweep mine.yaml"

@@ -134,7 +134,7 @@ def with_values(runs: pd.DataFrame, metric: str, nothing: float | None) -> pd.Da
 def _harsh_at_the_low_end(runs: pd.DataFrame, along: Axis, layout: Layout) -> bool:
     """Whether the metric of all lines together is worse at the smallest value than at the largest (bits, say)."""
     ends = [runs.loc[runs[along.name] == along.values[end], "_value"].mean() for end in (0, -1)]
-    if np.isclose(*ends, rtol=1e-6):
+    if np.isclose(ends[0], ends[1], rtol=1e-6):
         return False
     return bool(ends[0] < ends[1]) is layout.higher_is_better
 

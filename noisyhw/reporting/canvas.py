@@ -58,14 +58,18 @@ def x_axis(place: Any, along: Axis) -> None:
     """Give a panel the ticks of a swept field's values."""
     every = -(-len(along.values) // MAX_TICKS)
     if along.log or not along.ordered or len(along.values) <= MAX_TICKS:
-        places, values = along.places[::every], along.values[::every]
-        texts = [textwrap.shorten(short(value), 26, placeholder=" …") for value in values]
-        crowded = sum(map(len, texts)) > 34
-        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-        place.set_xticks(places, texts, **turned)
+        ticks(place, along.places[::every], along.values[::every], 34)
     elif along.log is False:
         place.locator_params(axis="x", nbins=6)
     place.margins(x=0.06)
+
+
+def ticks(place: Any, places: Sequence[float], values: Sequence[Any], letters: int) -> None:
+    """Name values below an axis, slantwise where so many letters would not fit."""
+    texts = [textwrap.shorten(short(value), 26, placeholder=" …") for value in values]
+    crowded = sum(map(len, texts)) > letters
+    slanted = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    place.set_xticks(list(places), texts, **slanted)
 
 
 def stands_at(along: Axis, value: float) -> float:

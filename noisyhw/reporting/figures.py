@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .axes import Axis, label, short
+from .axes import Axis, label
 from .breaks import Line
-from .canvas import MAX_PANELS, common_labels, entry, legend, look, panels, stands_at, title_of, x_axis
+from .canvas import MAX_PANELS, common_labels, entry, legend, look, panels, stands_at, ticks, title_of, x_axis
 from .layout import Layout
 from .statistics import unbeaten
 from .style import COLOURS, FAINT, INK, styled
@@ -102,7 +102,7 @@ def heat_map(points: pd.DataFrame, layout: Layout, along: Axis) -> Figure:
     for place, (values, part) in zip(places, groups, strict=True):
         image = _cells(place, part, layout, along, hues, limits)
         place.set_title(title_of(keys, values))
-        place.set_xticks(range(len(along.values)), [short(value) for value in along.values])
+        ticks(place, range(len(along.values)), along.values, 9 * len(along.values))
         place.set_yticks(range(len(hues)), [str(hue) for hue in hues])
         place.tick_params(length=0)
         place.spines[:].set_visible(False)
