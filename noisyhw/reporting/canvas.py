@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .axes import Axis, places_of, setting, short
@@ -64,7 +64,7 @@ def x_axis(place: Any, along: Axis) -> None:
     place.margins(x=0.06)
 
 
-def ticks(place: Any, places: Sequence[float], values: Sequence[Any], letters: int) -> None:
+def ticks(place: Any, places: Iterable[float | int], values: Sequence[Any], letters: int) -> None:
     """Name values below an axis, slantwise where so many letters would not fit."""
     texts = [textwrap.shorten(short(value), 26, placeholder=" …") for value in values]
     crowded = sum(map(len, texts)) > letters
