@@ -11,6 +11,7 @@ from noisyhw.errors import NoisyhwError
 from .devices import devices
 from .doctor import doctor
 from .listings import rules, tasks
+from .report import report
 from .reproduce import reproduce
 from .sweep import sweep
 from .train import train
@@ -27,7 +28,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, sweep, tune, devices, tasks, rules, reproduce, doctor):
+for command in (train, sweep, tune, report, devices, tasks, rules, reproduce, doctor):
     cli.add_command(command)
 
 

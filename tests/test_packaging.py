@@ -115,6 +115,7 @@ def test_the_wheel_holds_every_source_file_and_card_and_nothing_else(wheel: Path
     for folder, pattern, place in (
         ("noisyhw", "*.py", "noisyhw"),
         ("noisyhw", "*.yaml", "noisyhw"),
+        ("noisyhw", "templates/*", "noisyhw"),
         ("cli", "*.py", "noisyhw_cli"),
         ("devices", "*.yaml", "noisyhw/_shipped/devices"),
         ("configs", "*.yaml", "noisyhw/_shipped/configs"),

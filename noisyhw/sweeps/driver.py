@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..errors import NoisyhwError, RunError, UsageError
 from ..training.run import Interrupted
+from .asked import note_asked
 from .engines import Engine, get_engine
 from .plan import Plan, Point, plan
 from .record import Job, Record
@@ -108,6 +109,7 @@ def sweep(
     planned = plan(card, sets, where)
     chosen = get_engine(engine, workers, address) if isinstance(engine, str) else engine
     store = Store.create(out if out is not None else default_folder(planned.name))
+    note_asked(store, card, sets)
     carry_on(planned, store, chosen, data_dir=where, retry_failed=retry_failed, watcher=watcher)
     return Sweep(store.path)
 

@@ -1,0 +1,172 @@
+"""Break points of a sweep: the reference on an ideal device, and where each line has lost half of its lead."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..cards import load_device
+from ..cards.device import PROVENANCE
+from ..cards.experiment import TaskCard
+from ..chip.losses import squared_error
+from ..errors import NoisyhwError
+from ..tasks import get_task
+from .axes import Axis, axis
+from .layout import Layout
+from .source import EXPERIMENT
+from .statistics import HALF, BreakPoint, Lead, break_point, by_factors, linear
+
+IDEAL = "ideal"
+"""Name of the device card that has no noise; with any of its fields changed it is another device."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a robustness figure, with its break point.
+
+    Args:
+        keys: what the line is: the values of the panel's fields and of the hue.
+        x: the swept field.
+        reference: what the lead is taken from.
+        lead: None if there is nothing to take it from.
+        point: None if it cannot be told.
+        why: why not.
+        values: of the swept field, from the line's best point to the harshest.
+    """
+
+    keys: Mapping[str, Any]
+    x: str
+    reference: str
+    lead: Lead | None
+    point: BreakPoint | None
+    why: str | None
+    values: tuple[float, ...]
+
+
+def nothing_learned(task: Mapping[str, Any], metric: str, data_dir: Path | None = None) -> float | None:
+    """Return the metric of a network that learned nothing; None: the data is not here, or the task is unknown.
+
+    1 / classes for an accuracy; for a loss that of always predicting the mean of the training targets.
+    """
+    card = TaskCard.model_validate(task)
+    try:
+        known = get_task(card.name)
+        if metric == "test_accuracy":
+            return 1 / known.outputs
+        if known.kind != "regression" or known.found(data_dir) is None:
+            return None
+        data = known.load(card, data_dir)
+    except NoisyhwError:
+        return None
+    mean = data.train_y.float().mean(0, keepdim=True).expand(len(data.test_y), -1)
+    return float(squared_error(mean[None], data.test_y).mean()) * data.loss_scale
+
+
+def break_lines(
+    runs: pd.DataFrame, layout: Layout, x: str, nothing: float | None, ideal: Mapping[str, list[float]]
+) -> list[Line]:
+    """Return the break point of each line of the figure against x.
+
+    Args:
+        runs: of one task.
+        layout: what is on which axis.
+        x: the swept field.
+        nothing: see :func:`nothing_learned`.
+        ideal: see :func:`ideal_runs`.
+    """
+    along = axis(x, runs[x].tolist())
+    keys = [*layout.panel_keys(x), layout.hue]
+    numbers = dict(zip(along.values, along.numbers, strict=True))
+    falls = _harsh_at_the_low_end(runs, along, layout)
+    found = []
+    for values, part in runs.groupby(keys, sort=False, dropna=False):
+        own = dict(zip(keys, values, strict=True))
+        here = part.assign(**{x: part[x].map(numbers)}).dropna(subset=[x])
+        table = here.pivot_table(index="seed", columns=x, values="_value", aggfunc="mean", dropna=False)
+        table = table[sorted(table.columns, reverse=falls)] if len(table) else table
+        found.append(_line(own, x, table, _reference(part, ideal), nothing, layout, along))
+    return found
+
+
+def _line(
+    own: dict[str, Any],
+    x: str,
+    table: pd.DataFrame,
+    ideal: list[float],
+    nothing: float | None,
+    layout: Layout,
+    along: Axis,
+) -> Line:
+    values = tuple(float(value) for value in table.columns)
+    if nothing is None:
+        return Line(own, x, "none", None, None, "needs the data: give --data-dir", values)
+    means = table.mean()
+    if means.isna().all():
+        return Line(own, x, "none", None, None, "no finished run", values)
+    best = int(np.nanargmax(means if layout.higher_is_better else -means))
+    reference = "ideal device" if ideal else f"own best, at {values[best]:g}"
+    lead = Lead(tuple(ideal or table.iloc[:, best].dropna().tolist()), nothing)
+    if (why := lead.why_none(layout.higher_is_better)) is not None:
+        return Line(own, x, reference, lead, None, why, values)
+    leads = table.to_numpy(dtype=float)[:, best:]
+    leads = (leads - nothing) / (lead.best - nothing)
+    if np.nanmean(leads[:, 0]) < HALF:
+        return Line(own, x, reference, lead, None, "never comes half the way", values)
+    point = break_point(values[best:], leads.tolist(), by_factors if along.log else linear)
+    return Line(own, x, reference, lead, point, None, values[best:])
+
+
+def with_values(runs: pd.DataFrame, metric: str, nothing: float | None) -> pd.DataFrame:
+    """Add what counts for a break point: the metric; of a run that diverged that of having learned nothing."""
+    value = pd.to_numeric(runs[metric]).where(runs["status"] == "done")
+    if nothing is not None:
+        value = value.mask(runs["status"] == "diverged", nothing)
+    return runs.assign(_value=value.replace([np.inf, -np.inf], math.nan))
+
+
+def _harsh_at_the_low_end(runs: pd.DataFrame, along: Axis, layout: Layout) -> bool:
+    """Whether the metric of all lines together is worse at the smallest value than at the largest (bits, say)."""
+    ends = [runs.loc[runs[along.name] == along.values[end], "_value"].mean() for end in (0, -1)]
+    if np.isclose(ends[0], ends[1], rtol=1e-6):
+        return False
+    return bool(ends[0] < ends[1]) is layout.higher_is_better
+
+
+def ideal_runs(tables: Sequence[pd.DataFrame], metric: str) -> dict[str, list[float]]:
+    """Return the metric on the ideal device by signature, over all that is reported."""
+    found: dict[str, dict[str, list[float]]] = {}
+    card = _ideal_card()
+    for table in tables:
+        rows = table[(table["device"] == IDEAL) & (table["status"] == "done")]
+        for experiment, value in zip(rows[EXPERIMENT], rows[metric], strict=True):
+            if experiment.get("device") != card:
+                continue
+            path = json.dumps(experiment.get("update", {}), sort_keys=True)
+            found.setdefault(_signature(experiment), {}).setdefault(path, []).append(float(value))
+    return {key: next(iter(paths.values())) for key, paths in found.items() if len(paths) == 1}
+
+
+def _ideal_card() -> dict[str, Any]:
+    left_out: Any = PROVENANCE - {"name"}
+    return load_device(IDEAL).model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+
+
+def _reference(part: pd.DataFrame, ideal: Mapping[str, list[float]]) -> list[float]:
+    """The ideal device's runs with a line's rule, task, network and training, or none."""
+    if not ideal:
+        return []
+    signatures = {_signature(one) for one in part[EXPERIMENT] if isinstance(one, dict)}
+    return ideal.get(next(iter(signatures)), []) if len(signatures) == 1 else []
+
+
+def _signature(experiment: Mapping[str, Any]) -> str:
+    """What two experiments share that differ in device, seed and update path (its default is the device's) only."""
+    shared = {key: value for key, value in experiment.items() if key not in ("device", "seed", "update")}
+    return json.dumps(shared, sort_keys=True)

@@ -1,0 +1,160 @@
+"""Means with their range over seeds, break points, and which points no other one beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+HALF = 0.5
+"""The share of the lead that is left at a break point."""
+COUNTS = ("done", "diverged", "failed", "to do")
+
+
+def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFrame:
+    """Return one row a point: mean, low and high of the metric over the runs that are done, n, and counts by status.
+
+    Low and high are the lowest and the highest run. Runs that diverged or failed are counted and not averaged.
+    """
+    done = runs["status"] == "done"
+    values = pd.to_numeric(runs[metric]).where(done)
+    found = values.groupby([runs[key] for key in keys], sort=False, dropna=False).agg(
+        mean="mean", low="min", high="max", n="count"
+    )
+    for status in COUNTS[1:]:
+        found[status] = (
+            (runs["status"] == status).groupby([runs[key] for key in keys], sort=False, dropna=False).sum()
+        )
+    return found.reset_index()
+
+
+@dataclass(frozen=True)
+class Lead:
+    """From nothing learned (0) to what is learned on an ideal device (1).
+
+    Args:
+        ideal: the metric there, one value a run.
+        nothing: the metric of a network that learned nothing: chance, or the loss of predicting the mean.
+    """
+
+    ideal: tuple[float, ...]
+    nothing: float
+
+    @property
+    def best(self) -> float:
+        """Mean of the ideal runs."""
+        return sum(self.ideal) / len(self.ideal)
+
+    @property
+    def half(self) -> float:
+        """The metric at which half of the lead is lost."""
+        return (self.best + self.nothing) / 2
+
+    def of(self, value: float) -> float:
+        """Return the share of the lead that a metric's value has."""
+        return (value - self.nothing) / (self.best - self.nothing)
+
+    def why_none(self, higher_is_better: bool) -> str | None:
+        """Return why there is no lead that could be halved."""
+        sign = 1 if higher_is_better else -1
+        if not all(map(math.isfinite, self.ideal)) or sign * (self.best - self.nothing) <= 0:
+            return "nothing is learned"
+        if min(map(self.of, self.ideal)) <= HALF:
+            return "seeds differ by more than half the lead"
+        return None
+
+
+@dataclass(frozen=True)
+class BreakPoint:
+    """Where half of the lead is lost, along values that are ordered from gentle to harsh.
+
+    Args:
+        value: of the mean over seeds; infinite: not reached.
+        low, high: the first and the last seed's own.
+        seeds: how many runs each of the seeds' curves is made of.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+Interpolate = Callable[[float, float, float], float]
+"""(start, end, share) -> the value that lies that share of the way from start to end."""
+
+
+def linear(start: float, end: float, share: float) -> float:
+    """Between two values, linearly."""
+    return start + (end - start) * share
+
+
+def by_factors(start: float, end: float, share: float) -> float:
+    """Between two positive values in the logarithm; linearly where one of them is zero."""
+    if start <= 0 or end <= 0:
+        return linear(start, end, share)
+    return math.exp(linear(math.log(start), math.log(end), share))
+
+
+def crossing(
+    values: Sequence[float], leads: Sequence[float], between: Interpolate = linear, half: float = HALF
+) -> float:
+    """Return where a curve first falls below half, from the first value on.
+
+    Args:
+        values: of the swept field, from gentle to harsh.
+        leads: the curve there; missing ones are NaN and are passed over.
+        between: how to interpolate.
+        half: the level.
+
+    Returns:
+        The value; the first one if the curve starts below; infinity if it never falls below.
+    """
+    known = [(value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)]
+    if not known:
+        return math.nan
+    if known[0][1] < half:
+        return known[0][0]
+    for (start, above), (end, below) in pairwise(known):
+        if below < half:
+            return between(start, end, (above - half) / (above - below))
+    return math.inf
+
+
+def break_point(
+    values: Sequence[float], leads: Sequence[Sequence[float]], between: Interpolate = linear
+) -> BreakPoint:
+    """Return where half of the lead is lost, with its range over seeds.
+
+    Args:
+        values: of the swept field, from gentle to harsh.
+        leads: a row a seed, a column a value; a run that diverged is 0, one that is missing NaN.
+        between: how to interpolate.
+    """
+    table = np.asarray(leads, dtype=float)
+    known = ~np.isnan(table).all(axis=0)
+    mean = np.full(table.shape[1], math.nan)
+    mean[known] = np.nanmean(table[:, known], axis=0)
+    single = [at for row in table if not math.isnan(at := crossing(values, row.tolist(), between))]
+    order = sorted(single, key=lambda at: _harshness(at, values))
+    return BreakPoint(crossing(values, mean.tolist(), between), order[0], order[-1], len(order))
+
+
+def _harshness(at: float, values: Sequence[float]) -> float:
+    return at if math.isinf(at) or values[-1] >= values[0] else -at
+
+
+def unbeaten(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
+    """Return for each point whether no other costs no more and gains no less, one of them strictly (Pareto)."""
+    points = list(zip(costs, gains, strict=True))
+    return [
+        not any(
+            cost <= own_cost and gain >= own_gain and (cost, gain) != (own_cost, own_gain)
+            for cost, gain in points
+        )
+        for own_cost, own_gain in points
+    ]

@@ -1,0 +1,205 @@
+"""The tables of a report: points, break points, runs that were lost, and settings in common."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .axes import is_number, label, missing, short
+from .breaks import Line
+from .layout import Layout
+from .source import EXPERIMENT, flattened
+
+MAX_ROWS = 1000
+"""Rows of one table on the page; all are in the files beside it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table says, and what it is sorted by."""
+
+    text: str
+    key: str | float = ""
+
+    @property
+    def sort(self) -> str:
+        """The key as the page's script reads it."""
+        return "Infinity" if self.key == math.inf else str(self.key)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Args:
+        name: its id on the page.
+        caption: what it shows.
+        columns: their names.
+        rows: as long as columns, each.
+        said: how many rows were left out; empty: none.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    said: str = ""
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers."""
+        return tuple(
+            bool(self.rows) and all(isinstance(row[index].key, float) for row in self.rows)
+            for index in range(len(self.columns))
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """How each column is set: numbers to the right, short words in one line."""
+        longest = [
+            max((len(row[index].text) for row in self.rows), default=0) for index in range(len(self.columns))
+        ]
+        words = ["number" if number else "" for number in self.numeric]
+        return tuple(
+            f"{word} short".strip() if length <= 20 else word
+            for word, length in zip(words, longest, strict=True)
+        )
+
+
+def cell(value: Any) -> Cell:
+    """Return a value as a cell; numbers with four digits."""
+    if is_number(value) and not missing(value):
+        return Cell(short(value), float(value))
+    return Cell(short(value), math.inf if missing(value) else str(value))
+
+
+def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence[str]) -> Table:
+    """Return mean, low, high and n of each point, and how many runs were lost."""
+    counts = [status for status in ("diverged", "failed", "to do") if points[status].sum()]
+    columns = [*keys, "mean", "low", "high", "n", *counts]
+    rows = [tuple(map(cell, row)) for row in points[columns].head(MAX_ROWS).itertuples(index=False)]
+    names = (*map(label, keys), "mean", "low", "high", "n", *counts)
+    metric = label(layout.metric).capitalize()
+    caption = f"{metric} after the last epoch: mean, lowest and highest of the n runs that ended well."
+    return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
+
+
+def _left_out(number: int, file: str) -> str:
+    return f"The first {MAX_ROWS} of {number} rows; all are in {file}." if number > MAX_ROWS else ""
+
+
+def lost_table(name: str, runs: pd.DataFrame, keys: Sequence[str]) -> Table:
+    """Return every run that diverged or failed, with its reason."""
+    lost = runs[runs["status"].isin(["diverged", "failed"])]
+    columns = [*keys, "seed", "status", "epoch", "reason"]
+    rows = [tuple(map(cell, row)) for row in lost[columns].head(MAX_ROWS).itertuples(index=False)]
+    names = (*map(label, keys), "seed", "status", "last whole epoch", "reason")
+    caption = "Runs that diverged (a loss or an update was not finite) or failed (could not be computed)."
+    return Table(name, caption, names, tuple(rows), _left_out(len(lost), "runs.csv"))
+
+
+def reasons_table(name: str, runs: pd.DataFrame) -> Table:
+    """Return how many runs were lost for which reason."""
+    lost = runs[runs["status"].isin(["diverged", "failed"])]
+    found = lost.groupby(["status", "reason"], dropna=False, sort=False).size().reset_index(name="runs")
+    found = found.sort_values("runs", ascending=False).head(MAX_ROWS)
+    rows = tuple(tuple(map(cell, row)) for row in found[["runs", "status", "reason"]].itertuples(index=False))
+    return Table(name, "Reasons, by number of runs.", ("runs", "status", "reason"), rows)
+
+
+def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) -> Table:
+    """Return where each line has lost half of its lead."""
+    keys = list(lines[0].keys)
+    keys = [key for key in keys if key == layout.hue or len({str(one.keys[key]) for one in lines}) > 1]
+    columns = (
+        *map(label, keys),
+        "reference",
+        "there: mean",
+        "low",
+        "high",
+        "n",
+        "half-way",
+        "break point",
+        "low",
+        "high",
+        "seeds",
+    )
+    rows = tuple(_break_row(line, keys) for line in lines)
+    between = "the logarithm of the swept value" if log else "the swept value"
+    nothing = "chance (1 / classes)" if layout.higher_is_better else "the loss of always predicting the mean"
+    caption = (
+        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, first falls half "
+        f"the way from the reference to {nothing}, interpolated linearly in {between}; low and high are the first "
+        "and the last of the seeds' own. The reference is the same rule and training on the ideal device where that "
+        "was run, and else the line's best point; none is told where a seed there has less than half the mean lead. "
+        f"A run that diverged counts as {nothing}; one that failed is left out."
+    )
+    return Table(name, caption, columns, rows)
+
+
+def _break_row(line: Line, keys: Sequence[str]) -> tuple[Cell, ...]:
+    own = [cell(line.keys[key]) for key in keys]
+    if line.lead is None:
+        return (*own, Cell(line.reference, line.reference), *[Cell("–", math.inf)] * 5, *_why(line))
+    ideal = line.lead.ideal
+    there = [cell(value) for value in (line.lead.best, min(ideal), max(ideal), len(ideal), line.lead.half)]
+    return (*own, Cell(line.reference, line.reference), *there, *_why(line))
+
+
+def _why(line: Line) -> list[Cell]:
+    if line.point is None:
+        return [Cell(line.why or "–", math.inf), *[Cell("–", math.inf)] * 3]
+    found = (line.point.value, line.point.low, line.point.high)
+    return [*(_reached(value, line) for value in found), cell(line.point.seeds)]
+
+
+def _reached(value: float, line: Line) -> Cell:
+    if math.isinf(value):
+        return Cell(f"not reached (to {line.values[-1]:g})", math.inf)
+    if value == line.values[0]:
+        return Cell(f"already at {value:g}", value)
+    return Cell(f"{value:.3g}", value)
+
+
+def common_settings(runs: pd.DataFrame) -> dict[str, str]:
+    """Return the settings that all finished runs share and that are not at their defaults."""
+    experiments = [one for one in runs[EXPERIMENT] if isinstance(one, Mapping)]
+    if not experiments:
+        return {}
+    shared = flattened(experiments[0])
+    for experiment in experiments[1:]:
+        other = flattened(experiment)
+        shared = {key: value for key, value in shared.items() if key in other and other[key] == value}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in shared.items()}
+
+
+def told_environment(environment: Mapping[str, Any]) -> str:
+    """Return versions and hardware in one line."""
+    versions = environment.get("versions", {})
+    if not isinstance(versions, Mapping):
+        return "; ".join(map(str, versions))
+    parts: Iterable[str] = (f"{name} {version}" for name, version in versions.items() if version)
+    hardware = [
+        environment.get("cpu"),
+        _cores(environment),
+        environment.get("gpu"),
+        environment.get("platform"),
+    ]
+    commit = environment.get("commit")
+    return "; ".join(
+        [
+            ", ".join(parts),
+            ", ".join(str(one) for one in hardware if one),
+            *([f"commit {commit}"] if commit else []),
+        ]
+    )
+
+
+def _cores(environment: Mapping[str, Any]) -> str | None:
+    cores = environment.get("cores")
+    return f"{cores} cores" if cores else None
