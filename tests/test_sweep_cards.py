@@ -141,7 +141,7 @@ def test_ten_thousand_runs_are_planned_in_seconds() -> None:
     sample = {"count": 10_000, "fields": {"update.learning_rate": {"log_uniform": [1e-6, 1.0]}}}
     started = time.process_time()
     assert len(plan(BASE | {"sample": sample}).runs) == 10_000
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 30
 
 
 # Factors.

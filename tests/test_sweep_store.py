@@ -374,7 +374,7 @@ def test_ten_thousand_finished_runs_are_listed_and_resumed_in_seconds_and_little
         assert done.returncode == 0, done.stderr
         seconds, gigabytes = map(float, done.stdout.split())
         print(f"{seconds:.1f} s, {gigabytes:.2f} GiB")
-        assert seconds < 10
+        assert seconds < 30
         assert gigabytes < 1
     after = content(store.path)
     assert after.pop("asked.jsonl").count(b"\n") == 1  # the card, which this store was made without
