@@ -208,12 +208,13 @@ def test_ctrl_c_in_this_process_says_how_many_are_done_and_how_to_go_on(tmp_path
         def ended(self, *seen: object) -> None:
             pass
 
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(
         Interrupted, match=r"stopped; 4 of 16 runs are finished and kept in .*; the same command"
     ):
         noisyhw.sweep(CARD, out=tmp_path, engine="serial", watcher=Pressing())
     assert len(load(tmp_path)) == 4
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
     assert len(noisyhw.sweep(CARD, out=tmp_path, engine="serial").table) == 16
 
 
