@@ -106,24 +106,25 @@ class PulsedCells(Cells):
         """Let some rows of cells receive what their trains sum up to."""
         inputs = self.inner.shape[1]
         cells = slice(rows.start * inputs, rows.stop * inputs)
-        inner, weight = self.inner.view(-1)[cells], self.weight.view(-1)[cells]
+        inner = self.inner.view(-1)[cells]
         drawn = draw(*sums.part(rows), self._local_steps(inner, cells), self.generator)
-        end, std = self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation)
-        if std is not None:
-            end = self._normal(end).mul_(std).add_(end)
-        inner.lerp_(self._clip(end, cells), drawn.any)
-        weight.lerp_(self._shown(inner), drawn.any)
+        self._land(cells, self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation), drawn.any)
 
     def _apply_everywhere(self, up: Tensor, down: Tensor) -> None:
         """Like :meth:`_apply`, without asking which cells are pulsed: an accelerator would have to be waited for."""
         cells = slice(0, self.inner.numel())
-        inner, weight = self.inner.view(-1), self.weight.view(-1)
-        any_ = ((up + down) > 0).flatten().to(inner.dtype)
-        end, std = self._moved(inner, up.flatten(), down.flatten(), cells, None)
-        if std is not None:
-            end = end + self._normal(end).mul_(std)
-        inner.lerp_(self._clip(end, cells), any_)
-        weight.lerp_(self._shown(inner), any_)
+        up, down = up.flatten(), down.flatten()
+        pulsed = ((up + down) > 0).to(self.inner.dtype)
+        self._land(cells, self._moved(self.inner.view(-1), up, down, cells, None), pulsed)
+
+    def _land(self, cells: slice, moved: tuple[Tensor, Tensor | None], pulsed: Tensor) -> None:
+        """Bring the pulsed ones (1.0, else 0.0) of neighbouring cells to where they have moved, with noise."""
+        inner, weight = self.inner.view(-1)[cells], self.weight.view(-1)[cells]
+        inner.lerp_(self._clip(self._noisy(*moved), cells), pulsed)
+        weight.lerp_(self._shown(inner), pulsed)
+
+    def _noisy(self, end: Tensor, std: Tensor | None) -> Tensor:
+        return end if std is None else end + self._normal(end).mul_(std)
 
     def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
         """What one pulse up adds, and one pulse down takes, at these weights."""
@@ -140,10 +141,8 @@ class PulsedCells(Cells):
         cells = (up + down).flatten().nonzero().squeeze(1)
         if cells.numel() == 0:
             return
-        end, std = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells, None)
-        if std is not None:
-            end = end + self._normal(end).mul_(std)
-        self.inner.view(-1)[cells] = self._clip(end, cells)
+        moved = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells, None)
+        self.inner.view(-1)[cells] = self._clip(self._noisy(*moved), cells)
         self.weight.view(-1)[cells] = self._shown(_take(self.inner, cells))
 
     def _moved(
@@ -229,13 +228,9 @@ class Move:
         """Mean weight afterwards: w keep + drift (1 - keep) / -log keep; exact where all pulses go one way."""
         return torch.addcmul(weight, weight, self.lost).addcmul_(self.drift, self.mean_keep)
 
-    def noise(self, start: Tensor, scales: bool) -> Tensor:
-        """Std of the weight afterwards, for noise of relative std 1 at each pulse."""
-        return self.variance(start, scales).sqrt_()
-
     def sum_of_squares(self) -> tuple[Tensor, Tensor]:
         """What turns an integral over pulses up, and down, of keep^2 back into the sum (see :func:`as_sums`)."""
-        return self.rates[0] / (1 - 0.5 * self.pull_up), self.rates[1] / (1 - 0.5 * self.pull_down)
+        return square_sum(self.pull_up, self.rates[0]), square_sum(self.pull_down, self.rates[1])
 
     def variance(self, start: Tensor, scales: bool) -> Tensor:
         """Variance of the weight afterwards, for noise of relative std 1 at each pulse.
@@ -272,6 +267,11 @@ class Move:
         return variance.clamp_(min=0)
 
 
+def square_sum(pull: Tensor, rate: Tensor) -> Tensor:
+    """The first of :func:`as_sums`."""
+    return rate / (1 - 0.5 * pull)
+
+
 def as_sums(pull: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over pulses, divided by the integrals that stand for them.
 
@@ -282,7 +282,7 @@ def as_sums(pull: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rate: r / pull.
     """
     inverse = (1 - pull).reciprocal_()
-    return rate / (1 - 0.5 * pull), rate * inverse, inverse.square()
+    return square_sum(pull, rate), rate * inverse, inverse.square()
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
