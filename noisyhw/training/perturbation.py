@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from ..chip.chip import Chip
 from ..errors import UsageError
+from ..observation import Observation
 from ..rules import RULES, Knows, Rule
+from ..rules.base import Probe
 
 QUIET = 3e-4
 """Below this std two passes differ by little more than float32's rounding (paper, Figure 8: sigma^2 < 1e-7)."""
 PAPER_STD = 1e-3
 """The paper's injected perturbation: sigma^2 = 1e-6 (Appendix F)."""
+DOUBLINGS = 12
+"""From 1e-3 to 4, where no activity stays what it was."""
+TWICE, SLACK = 2.0, 2**0.25
+"""Below a converter's step, twice the perturbation makes the difference only 2^0.5 times as large."""
 
 
 def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: Tensor) -> float:
@@ -20,12 +28,12 @@ def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: T
 
     A number is taken as it is. ``auto``: a rule that sees activities only lives on the device's own noise, and gets the
     paper's std where two reads of a batch hardly differ; a rule that must know its perturbation injects as much as the
-    device's own noise, and at least the paper's std.
+    device's own noise, and where that is below the paper's std, so much that converters pass it on in proportion.
 
     Args:
         wanted: a std, or "auto".
         rule: the rule in use.
-        chip: is read twice for "auto".
+        chip: is read twice for "auto", and on a quiet device twice more for each size that is tried.
         x: a batch.
         target: its targets.
 
@@ -42,7 +50,7 @@ def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: T
         return wanted
     if rule.knows is Knows.ACTIVITIES:
         return 0.0 if noise >= QUIET else PAPER_STD
-    return max(noise, PAPER_STD)
+    return noise if noise >= PAPER_STD else passed_on(chip, x, target)
 
 
 def _refuse_silence(rule: Rule, noise: float) -> None:
@@ -58,3 +66,48 @@ def own_noise(chip: Chip, x: Tensor, target: Tensor) -> float:
     seen = chip.observe(x, target, RULES["anp"]())
     differences = torch.cat([(a[1] - a[0]).flatten() for a in seen.pre_activations])
     return float(differences.square().mean().sqrt()) / 2**0.5
+
+
+def passed_on(chip: Chip, x: Tensor, target: Tensor) -> float:
+    """The paper's std, or the first of twice, four times as much, ... that reaches the outputs in proportion.
+
+    Converters round what they pass on: where no noise blurs their steps, a smaller perturbation of the first layer is
+    lost in most samples and far too large in the others.
+
+    Args:
+        chip: a quiet one; is read.
+        x: a batch.
+        target: its targets.
+    """
+    if len(chip.layers) == 1:
+        return PAPER_STD
+    before = chip.generator.get_state()
+    sizes = [PAPER_STD * 2**doubling for doubling in range(DOUBLINGS + 1)]
+    effects = (_difference(chip.observe(x, target, _FirstLayer(), std)) for std in sizes)
+    pairs = zip(sizes, itertools.pairwise(effects), strict=False)
+    found = next((std for std, (small, large) in pairs if _in_proportion(small, large)), PAPER_STD)
+    chip.generator.set_state(before)
+    return found
+
+
+def _in_proportion(small: float, large: float) -> bool:
+    """Whether twice the perturbation made a difference twice as large."""
+    return small > 0 and TWICE / SLACK <= large / small <= TWICE * SLACK
+
+
+def _difference(seen: Observation) -> float:
+    """Root mean square difference of the outputs of two passes."""
+    outputs = seen.pre_activations[-1]
+    return float((outputs[1] - outputs[0]).square().mean().sqrt())
+
+
+class _FirstLayer(Rule):
+    """Perturbs the first layer and learns nothing."""
+
+    name, title, knows = "first_layer", "a perturbed first layer", Knows.ACTIVITIES
+
+    def probes(self, layers: int) -> tuple[Probe, ...]:
+        return ((True, *[False] * (layers - 1)),)
+
+    def signals(self, seen: Observation) -> tuple[Tensor, ...]:
+        return ()
