@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from run_support import assert_same_end
 import noisyhw
 from noisyhw.cards import load_experiment
 from noisyhw.cards.shipped import shipped_experiments
-from noisyhw.reproduce import carry_out, paper, rates
+from noisyhw.reproduce import paper, rates, trained
 from noisyhw.reproduce.claims import figure5_claims
 from noisyhw.reproduce.outcome import Outcome
 from noisyhw.reproduce.plan import Cell, cells
@@ -120,7 +121,7 @@ def test_a_finished_run_is_not_trained_again(call: Call, monkeypatch: pytest.Mon
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(carry_out, "train", never)
+    monkeypatch.setattr(trained, "train", never)
     assert call("tiny", "--rows", "danp", "--seeds", 1, "--epochs", 2).code == 0
     assert call("tiny", "--rows", "danp", "--seeds", 1, "--epochs", 1).code == 0
     assert call("tiny", "--page-only").code == 0
@@ -176,7 +177,7 @@ def test_missing_data_is_the_reason_why_nothing_ran(call: Call, place: Path) -> 
 def test_ctrl_c_saves_the_run_and_writes_the_page(
     call: Call, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = carry_out.train
+    real = trained.train
 
     def interrupted(*arguments: Any, **options: Any) -> noisyhw.Run:
         class Press:
@@ -187,12 +188,12 @@ def test_ctrl_c_saves_the_run_and_writes_the_page(
 
         return real(*arguments, **(options | {"watcher": Press()}))
 
-    monkeypatch.setattr(carry_out, "train", interrupted)
+    monkeypatch.setattr(trained, "train", interrupted)
     said = call("tiny", "--rows", "danp", "--seeds", 1)
     assert said.code == 130
     assert "stopped and saved; the same command goes on" in said.err
     assert lines_of(place)["danp"].endswith("| partial: 1 of 3 epochs, 1 of 2 seeds |")
-    monkeypatch.setattr(carry_out, "train", real)
+    monkeypatch.setattr(trained, "train", real)
     assert call("tiny", "--rows", "danp", "--seeds", 1).code == 0
     assert lines_of(place)["danp"].endswith("| partial: 1 of 2 seeds |")
 
@@ -309,13 +310,54 @@ def test_doubling_ends_at_the_first_unstable_rate_and_keeps_the_one_before(
         return made_run(1.0 if tried[-1] < 1e-6 else 5.0)
 
     monkeypatch.setattr(rates, "train", fake)
+    options = (rates.EPOCHS, None, lambda text: None, nullcontext)
     assert rates.rate_of(cell(), place) is None
-    found = rates.find_rate(cell(), place, None, lambda text: None)
+    found = rates.find_rate(cell(), place, *options)
     assert tried == pytest.approx([1e-7, 2e-7, 4e-7, 8e-7, 1.6e-6])
     assert found == pytest.approx(8e-7)
     assert rates.rate_of(cell(), place) == found
-    assert rates.find_rate(cell(), place, None, lambda text: None) == found
+    assert rates.find_rate(cell(), place, *options) == found
     assert len(tried) == 5
+
+
+@pytest.mark.parametrize(
+    ("run", "is_steady"),
+    [
+        (made_run(1.9), True),
+        (made_run(2.1), False),
+        (made_run(float("nan")), False),
+        (made_run(1.0, "diverged"), False),
+    ],
+    ids=["within", "blown up", "not a number", "diverged"],
+)
+def test_a_whole_run_is_steady_if_its_loss_never_doubles(run: Loss, is_steady: bool) -> None:
+    assert rates.steady(run) is is_steady
+
+
+def test_a_rate_that_is_unstable_late_in_the_whole_run_is_halved(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = place / "paper.yaml"
+    file.write_text(file.read_text().replace("danp: {rate: 1e-2,", "danp: {rate: doubling,"))
+    paper._read.cache_clear()
+    whole: list[float] = []
+
+    def short(experiment: Any, **options: object) -> Loss:
+        return made_run(1.0 if experiment.update.learning_rate < 1e-6 else 5.0)
+
+    def to_the_end(cell: Cell, rate: float, *rest: object) -> Loss:
+        whole.append(rate)
+        return made_run(1.0 if rate < 3e-7 else 2.5)
+
+    monkeypatch.setattr(rates, "train", short)
+    monkeypatch.setattr(rates, "trained", to_the_end)
+    said: list[str] = []
+    options = (rates.EPOCHS + 1, None, said.append, nullcontext)
+    assert rates.find_rate(cell(), place, *options) == pytest.approx(2e-7)
+    assert whole == pytest.approx([8e-7, 4e-7, 2e-7])
+    assert "learning rate 8e-07 is unstable later on, halved" in said[1]
+    assert rates.find_rate(cell(), place, *options) == pytest.approx(2e-7)
+    assert len(whole) == 3
 
 
 # The paper's own studies

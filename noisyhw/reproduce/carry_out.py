@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..errors import UsageError
-from ..training.run import Run, Watcher, train
+from ..training.run import Run
 from .paper import Study
 from .plan import Cell
 from .rates import find_rate
-
-WatcherFactory = Callable[[], AbstractContextManager[Watcher]]
+from .trained import WatcherFactory, trained
 
 
 def carry_out(
@@ -40,27 +38,9 @@ def carry_out(
     done = []
     for seed in range(seeds):
         for cell in cells:
-            rate = find_rate(cell, runs, data_dir, tell)
-            folder = cell.folder(runs, rate, seed)
-            run = finished(folder, epochs)
-            if run is None:
-                tell(f"{cell.study.name}: {cell.label}, seed {seed}")
-                with watching() as watcher:
-                    experiment = cell.experiment(rate, seed, cell.study.epochs)
-                    run = train(
-                        experiment, out=folder, data_dir=data_dir, watcher=watcher, pause_after=epochs
-                    )
-            done.append(run)
+            rate = find_rate(cell, runs, epochs, data_dir, tell, watching)
+            done.append(trained(cell, rate, seed, epochs, runs, data_dir, tell, watching))
     return done
-
-
-def finished(folder: Path, epochs: int) -> Run | None:
-    """The run in a folder if it diverged or has that many epochs behind it, else None."""
-    if not (folder / "run.json").is_file():
-        return None
-    run = Run.open(folder)
-    ended = run.status in ("done", "diverged") or (run.status == "stopped" and len(run.metrics) >= epochs)
-    return run if ended else None
 
 
 def checked_epochs(study: Study, epochs: int | None) -> int:

@@ -14,11 +14,12 @@ from ..training.run import Interrupted
 from .alignment import Precision
 from .angle_page import write_angles
 from .angle_studies import STUDIES, SYNTHETIC, AngleStudy, run_angles
-from .carry_out import WatcherFactory, carry_out, checked_epochs
+from .carry_out import carry_out, checked_epochs
 from .outcome import Outcome, outcomes
 from .paper import Study, get_study, studies
 from .plan import cells
 from .study_page import write_study
+from .trained import WatcherFactory
 
 
 @dataclass(frozen=True)

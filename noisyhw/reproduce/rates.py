@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..training.files import write_text
 from ..training.run import Run, train
 from .pages import make_folder
 from .plan import Cell
+from .trained import WatcherFactory, trained
 
 FIRST: Final = 1e-7
 DOUBLINGS: Final = 24
@@ -19,6 +21,8 @@ DOUBLINGS: Final = 24
 EPOCHS: Final = 10
 GROWTH: Final = 1.1
 """A run that ends with more than so many times the lowest training loss, its own or a smaller rate's, is unstable."""
+BLOW_UP: Final = 2.0
+"""A whole run whose training loss comes to more than so many times the lowest before is unstable."""
 
 
 def rate_of(cell: Cell, runs: Path) -> float | None:
@@ -26,22 +30,49 @@ def rate_of(cell: Cell, runs: Path) -> float | None:
     given = cell.row.given_rate(cell.variant)
     if given is not None:
         return given
-    record = _record(cell, runs)
-    return float(json.loads(record.read_text())["rate"]) if record.is_file() else None
+    known = _known(cell, runs)
+    return None if known is None else float(known["rate"])
 
 
-def find_rate(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str], None]) -> float:
-    """The largest of 1e-7, 2e-7, 4e-7, ... before the first unstable one, from runs of a few epochs of seed 0.
+def find_rate(
+    cell: Cell,
+    runs: Path,
+    epochs: int,
+    data_dir: Path | None,
+    tell: Callable[[str], None],
+    watching: WatcherFactory,
+) -> float:
+    """The largest of 1e-7, 2e-7, 4e-7, ... before the first unstable one, both by short runs and by the whole run.
+
+    Runs of a few epochs of seed 0 find where it is; then it is halved until seed 0's own run blows up nowhere.
 
     Args:
         cell: its rule and network.
-        runs: what is found is kept there, and so are the runs until it is found.
+        runs: what is found is kept there, and so are the runs.
+        epochs: how far runs are to go.
         data_dir: where the data is.
         tell: is told what was found.
+        watching: makes a watcher for a run.
     """
-    known = rate_of(cell, runs)
-    if known is not None:
-        return known
+    given = cell.row.given_rate(cell.variant)
+    if given is not None:
+        return given
+    known = _known(cell, runs) or _doubled(cell, runs, data_dir, tell)
+    while known.get("epochs", EPOCHS) < epochs and known["rate"] > FIRST:
+        run = trained(cell, known["rate"], 0, epochs, runs, data_dir, tell, watching)
+        if steady(run):
+            known |= {"epochs": epochs}
+        else:
+            tell(
+                f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} is unstable later on, halved"
+            )
+            known |= {"rate": known["rate"] / 2, "late": [*known.get("late", []), known["rate"]]}
+        _keep(cell, runs, known)
+    return float(known["rate"])
+
+
+def _doubled(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
+    """What the short runs found."""
     tried: list[tuple[float, str]] = []
     lowest = math.inf
     for doubling in range(DOUBLINGS):
@@ -52,10 +83,12 @@ def find_rate(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str
             break
         lowest = min(lowest, *training_losses(run))
     stable_ones = [rate for rate, status in tried if status != "unstable"]
-    best = stable_ones[-1] if stable_ones else FIRST
-    write_text(_record(cell, runs), json.dumps({"rate": best, "tried": tried}, indent=1) + "\n")
-    tell(f"{cell.study.name}: {cell.label}: learning rate {best:.3g} found in {len(tried)} short runs")
-    return best
+    known = {"rate": stable_ones[-1] if stable_ones else FIRST, "tried": tried}
+    _keep(cell, runs, known)
+    tell(
+        f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} found in {len(tried)} short runs"
+    )
+    return known
 
 
 def _try(cell: Cell, runs: Path, rate: float, data_dir: Path | None) -> Run:
@@ -71,6 +104,15 @@ def stable(run: Run, lowest: float = math.inf) -> bool:
     return math.isfinite(losses[-1]) and losses[-1] <= GROWTH * min(lowest, *losses)
 
 
+def steady(run: Run) -> bool:
+    """Whether a whole run did not diverge, and its training loss nowhere rose far above what it had come down to."""
+    losses = training_losses(run)
+    lowest = list(itertools.accumulate(losses, min))
+    return run.status != "diverged" and all(
+        loss <= BLOW_UP * low for loss, low in zip(losses, lowest, strict=True)
+    )
+
+
 def training_losses(run: Run) -> list[float]:
     """By epoch."""
     return [] if run.metrics.empty else [float(loss) for loss in run.metrics.train_loss]
@@ -84,3 +126,12 @@ def _folder(cell: Cell, runs: Path) -> Path:
 
 def _record(cell: Cell, runs: Path) -> Path:
     return runs / "rates" / f"{cell.folder(runs, None, 0).name}.json"
+
+
+def _known(cell: Cell, runs: Path) -> dict[str, Any] | None:
+    record = _record(cell, runs)
+    return dict(json.loads(record.read_text())) if record.is_file() else None
+
+
+def _keep(cell: Cell, runs: Path, known: dict[str, Any]) -> None:
+    write_text(_record(cell, runs), json.dumps(known, indent=1) + "\n")
