@@ -160,12 +160,13 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> dict[str, Any]:
     """A card whose run with seed 1 raises."""
     trainer = running.Trainer
 
-    def make(experiment: Any, data: Any) -> Any:
+    def make(experiment: Any, *given: Any) -> Any:
         if experiment.seed == 1:
             raise error
-        return trainer(experiment, data)
+        return trainer(experiment, *given)
 
-    monkeypatch.setattr("noisyhw.sweeps.carry_out.Trainer", make)
+    for module in ("noisyhw.sweeps.carry_out", "noisyhw.batched.train"):
+        monkeypatch.setattr(f"{module}.Trainer", make)
     return {"experiment": SMALL | {"device": "ideal"}, "seeds": 3}
 
 

@@ -15,15 +15,7 @@ from ..updates.adam import Adam
 from ..updates.mixed_precision import MixedPrecision
 from .cells import StackedCells
 from .layout import Layout
-
-
-VECTOR = 64
-"""A multiple of the numbers that any processor's vectors hold."""
-
-
-def padded(flat: Float[Tensor, " numbers"]) -> Float[Tensor, " padded"]:
-    """The numbers, and zeros up to a whole number of vectors."""
-    return torch.nn.functional.pad(flat, (0, -len(flat) % VECTOR))
+from .vectors import padded
 
 
 class StackedPath(abc.ABC):
@@ -103,9 +95,8 @@ class StackedMixedPrecision(StackedSgd):
 class StackedAdam(StackedPath):
     """See :class:`.Adam`: torch's Adam moves one flat parameter from zero.
 
-    Its kernel rounds the numbers behind the last full vector otherwise, so that parameter, gradient and moments are
-    padded with zeros to full vectors; and its learning rate is 1, for all replicas alike. So what comes of a replica
-    does not depend on how many there are.
+    Parameter, gradient and moments are padded to whole vectors (see :mod:`.vectors`), and its learning rate is 1, for
+    all replicas alike: what comes of a replica does not depend on the others.
     """
 
     def __init__(
