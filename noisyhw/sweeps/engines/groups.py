@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...batched.train import STACK
 from ..jobs import Jobs
 from ..record import Job
-from ..stacked import key_of
+from ..stacked import key_of, largest_stack
 
 Group = list[Job]
 
@@ -50,12 +50,16 @@ class Groups:
 
 
 def divided(jobs: list[tuple[str | None, Job]], workers: int) -> list[Group]:
-    """Put jobs of equal keys together, in groups of at most STACK; None: alone."""
+    """Put jobs of equal keys together, as many as a stack takes and as there are for each worker; None: alone."""
     alike: dict[object, Group] = {}
     for number, (key, job) in enumerate(jobs):
         alike.setdefault(number if key is None else key, []).append(job)
-    most = min(STACK, -(-len(jobs) // workers))
-    return [part for group in alike.values() for part in _parts(group, most)]
+    each = -(-len(jobs) // workers)
+    return [
+        part
+        for group in alike.values()
+        for part in _parts(group, max(1, min(each, largest_stack(group[0].experiment))))
+    ]
 
 
 def _parts(group: Group, most: int) -> list[Group]:
