@@ -26,6 +26,7 @@ from timing import by_turns, ratio, report
 import noisyhw
 from noisyhw import Data, load_experiment
 from noisyhw.batched.stack import Stack
+from noisyhw.cards.experiment import TaskCard
 from noisyhw.memory import keep_freed_memory
 from noisyhw.tasks import get_task
 from noisyhw.training.resolve import resolve
@@ -68,7 +69,7 @@ def _commit() -> str:
 
 
 def _throughput(device: str, given: Any, command: str) -> None:
-    data = get_task("sarcos").load(None, given.data_dir)
+    data = get_task("sarcos").load(TaskCard(name="sarcos"), given.data_dir)
     sets = [f"update.path={CARDS[device]}", f"epochs={given.epochs}"]
     fields = {"task": "sarcos", "device": device, "rule": "danp", "update": {"path": CARDS[device]}}
     card = {"experiment": fields | {"epochs": given.epochs}, "seeds": given.runs}
@@ -84,7 +85,11 @@ def _throughput(device: str, given: Any, command: str) -> None:
     for name, row in table.items():
         minute = 60 * given.runs * given.epochs / row["seconds"]
         times = (1 / row[key] for key in ("ratio", "high", "low"))
-        print("  {:44} {:7.0f} runs of an epoch a minute, {:.1f}x ({:.1f} to {:.1f})".format(name, minute, *times))
+        print(
+            "  {:44} {:7.0f} runs of an epoch a minute, {:.1f}x ({:.1f} to {:.1f})".format(
+                name, minute, *times
+            )
+        )
 
 
 def _one_by_one(device: str, sets: list[str], runs: int, data: Data) -> None:

@@ -27,11 +27,11 @@ MIXED = CARD | {
     "list": [
         {"label": "adam", "update.path": "adam"},
         {"label": "sgd", "update.path": "sgd"},
-        {"label": "diverges", "update.path": "sgd", "update.learning_rate": 1e25, "device.weights": None},
+        {"label": "diverges", "update.path": "sgd", "update.learning_rate": 1e25},
     ],
     "grid": {"device.read_noise.scale": [0.5, 1]},
 }
-"""96 runs in 18 stacks; telegraph noise (smtj) is not stacked."""
+"""96 runs, 72 of them in 12 stacks; telegraph noise (smtj) is not stacked."""
 
 
 def jobs(card: dict[str, Any], **given: Any) -> list[Job]:
@@ -60,7 +60,7 @@ def test_the_mixed_sweep_has_runs_of_all_kinds(mixed: Path) -> None:
     table, keys = load(mixed), [key_of(job) for job in jobs(MIXED)]
     assert set(table["status"]) == {"done", "diverged"}
     assert keys.count(None) == len(table[table["device"] == "smtj"]) == 24
-    assert len(set(keys) - {None}) == 18
+    assert len(set(keys) - {None}) == 12  # sgd and what diverges differ in a rate alone
     assert table[table["status"] == "diverged"]["reason"].str.contains("in epoch 1, step").all()
 
 

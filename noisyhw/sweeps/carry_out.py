@@ -46,7 +46,7 @@ def carry_out(job: Job, check: Check = nothing) -> Outcome:
             return _stacked([job], check)[0]
         except OUTSIDE:
             raise
-        except Exception:  # noqa: S110  (what is wrong is told of the run alone, if it is wrong there too)
+        except Exception:  # what is wrong is told of the run alone, if it is wrong there too
             pass
     return _alone(job, check)
 
@@ -69,7 +69,7 @@ def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outco
             together = _stacked(jobs, check)
         except Interrupted:
             raise
-        except Exception:  # noqa: S110  (see above)
+        except Exception:  # see above
             pass
     yield from together or (carry_out(job, check) for job in jobs)
 

@@ -13,7 +13,6 @@ from ..rules import get_rule
 from ..tasks import Data, get_task
 from .record import Job, Outcome, outcome
 
-
 NUMBERS = 600_000
 """Of a whole stack: more leave the processor's cache, and a stack gains less and less."""
 FEWEST = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from ...batched.train import STACK
@@ -66,4 +67,4 @@ def _parts(group: Group, most: int) -> list[Group]:
     """Divide a group into parts of about equal size, none of them with more than ``most``."""
     number = -(-len(group) // most)
     bounds = [at * len(group) // number for at in range(number + 1)]
-    return [group[start:end] for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [group[start:end] for start, end in itertools.pairwise(bounds)]
