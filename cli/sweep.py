@@ -109,7 +109,7 @@ def _list(
     if store.exists:
         store = Store.open(folder)
     left = len(planned.runs.keys() - store.records.keys())
-    guess = estimate(planned.runs, store.records, workers or cores(), data_dir)
+    guess = estimate(planned.runs, store.records, workers or cores(), data_dir, planned.keep)
     if as_json:
         told = {
             "runs": _rows(planned, store),

@@ -120,6 +120,19 @@ def test_a_run_does_not_depend_on_what_it_is_stacked_with(kind: tuple[str, str, 
     assert_as_alone([experiment(*kind, seed=seed) for seed in range(size)])
 
 
+@pytest.mark.parametrize("kind", [*KINDS[:1], *KINDS[5:8]], ids="-".join)
+def test_a_runs_bits_do_not_depend_on_how_many_there_are_in_its_stack(kind: tuple[str, str, str]) -> None:
+    one = [experiment(*kind, seed=seed, epochs=1) for seed in range(7)]
+    whole = losses(one)
+    assert [losses(one[:n]) for n in (1, 2, 5)] == [whole[:n] for n in (1, 2, 5)]
+    assert losses(one[::-1]) == whole[::-1]
+
+
+def losses(experiments: list[Experiment]) -> list[list[tuple[float, float]]]:
+    """Of every epoch, to the last bit."""
+    return [[(row.train_loss, row.test_loss) for row in run.rows] for run in train_stack(experiments, digits())]
+
+
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_in_single_precision_a_stack_starts_as_each_run_alone(kind: tuple[str, str, str]) -> None:
     one, two = ([Trainer(experiment(*kind, seed=seed), digits()) for seed in range(3)] for _ in range(2))
@@ -221,6 +234,31 @@ def test_replicas_may_differ_in_every_field_that_is_said_to_be_free(field: str) 
     results = {alone(one)[0][-1].test_loss for one in experiments}
     no_effect = ("device.name", "device.title", "device.technology", "device.update.pulses_per_update")
     assert len(results) == 1 if field in no_effect else len(results) > 1
+
+
+@pytest.mark.parametrize("field", VALUES)
+def test_a_runs_bits_do_not_depend_on_the_others_numbers(field: str) -> None:
+    rule, values, base = VALUES[field]
+    path = "mixed_precision" if "kind" in "".join(base) else "adam"
+    sets = [(*base, f"{field}={value}", "epochs=1" if field != "epochs" else "batch=200") for value in values]
+    made = [experiment("ideal", path, rule, *one, seed=4) for one in sets]
+    assert losses(made) == [losses([one])[0] for one in made]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("device.periphery.nonlinearity={alpha: 2.0}",),
+        ("device.read_noise.weight_dependent={coefficient: 0.1, exponent: 0.35}",),
+        (BOUNDS, PROGRAMMED[1].replace("constant: 0.02", "saturating: 0.1, saturates_at: 0.2")),
+    ],
+    ids=" ".join,
+)
+def test_functions_that_round_otherwise_behind_the_last_vector_do_not_tell_the_stacks_size(
+    sets: tuple[str, ...],
+) -> None:
+    made = [experiment("ideal", "sgd", "dnp", *sets, "network.hidden=[7]", seed=seed) for seed in range(3)]
+    assert losses(made) == [losses([one])[0] for one in made]
 
 
 def test_the_fields_that_may_differ_are_all_tested() -> None:

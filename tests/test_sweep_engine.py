@@ -38,6 +38,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return noisyhw.sweep(CARD, out=tmp_path_factory.mktemp("serial"), engine="serial").path
 
 
+@pytest.fixture(scope="module")
+def in_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep, every run by itself with a folder."""
+    card = CARD | {"keep": "folders"}
+    return noisyhw.sweep(card, out=tmp_path_factory.mktemp("folders"), engine="serial").path
+
+
 # The same results, however computed.
 
 
@@ -50,10 +57,22 @@ def test_a_sweep_gives_a_row_for_every_run_in_the_order_of_the_card(undisturbed:
     assert len(load_curves(undisturbed)) == 2 * len(table)
 
 
-def test_a_run_of_a_sweep_ends_with_the_bits_of_the_same_run_alone(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_sweep_is_the_same_run_alone_but_for_rounding(undisturbed: Path, tmp_path: Path) -> None:
+    point, row = plan(CARD).points[0], load(undisturbed).iloc[0]
+    run = noisyhw.train(point.experiment, out=tmp_path / "run")
+    assert row["identity"] == run.identity
+    last = run.metrics.iloc[-1]
+    for name in ("step", "train_loss", "test_loss"):  # 16 steps in float32, of 6e-8 each
+        assert row[name] == pytest.approx(last[name], rel=1e-5)
+    assert row["perturbation_std"] == run.record["perturbation_std"]
+
+
+def test_a_run_that_keeps_a_folder_ends_with_the_bits_of_the_same_run_alone(
+    in_folders: Path, tmp_path: Path
+) -> None:
     point = plan(CARD).points[-1]
     run = noisyhw.train(point.experiment, out=tmp_path / "run")
-    row = load(undisturbed).iloc[-1]
+    row = load(in_folders).iloc[-1]
     assert row["identity"] == run.identity
     last = run.metrics.iloc[-1]
     for name in ("step", "train_loss", "train_accuracy", "test_loss", "test_accuracy"):
@@ -69,16 +88,16 @@ def test_worker_processes_give_the_same_bits(undisturbed: Path, tmp_path: Path, 
     assert curves[0].equals(curves[1])
 
 
-def test_runs_that_keep_folders_give_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
-    found = noisyhw.sweep(CARD | {"keep": "folders"}, out=tmp_path, engine="serial")
-    assert_same_results(found.table, load(undisturbed))
+def test_runs_that_keep_folders_give_the_same_bits_with_every_engine(
+    in_folders: Path, tmp_path: Path
+) -> None:
+    found = noisyhw.sweep(CARD | {"keep": "folders"}, out=tmp_path, workers=2)
+    assert_same_results(found.table, load(in_folders))
     folders = sorted((tmp_path / "runs").iterdir())
     assert [noisyhw.Run.open(folder).status for folder in folders] == ["done"] * 16
 
 
-def test_a_run_that_was_cut_off_goes_on_from_its_folders_checkpoint(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_was_cut_off_goes_on_from_its_folders_checkpoint(in_folders: Path, tmp_path: Path) -> None:
     point = plan(CARD).points[0]
     folder = Store.create(tmp_path).run_folder(point.identity)
     steps = 0
@@ -95,7 +114,7 @@ def test_a_run_that_was_cut_off_goes_on_from_its_folders_checkpoint(
     steps = 100
     found = carry_out(Job(point.identity, point.experiment, None, folder), stop_in_the_second_epoch)
     assert steps == 105
-    assert found.record.metrics["test_loss"] == load(undisturbed)["test_loss"][0]
+    assert found.record.metrics["test_loss"] == load(in_folders)["test_loss"][0]
 
 
 def test_a_second_start_computes_nothing_and_leaves_every_byte(undisturbed: Path) -> None:
@@ -160,12 +179,13 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> dict[str, Any]:
     """A card whose run with seed 1 raises."""
     trainer = running.Trainer
 
-    def make(experiment: Any, data: Any) -> Any:
+    def make(experiment: Any, *given: Any) -> Any:
         if experiment.seed == 1:
             raise error
-        return trainer(experiment, data)
+        return trainer(experiment, *given)
 
-    monkeypatch.setattr("noisyhw.sweeps.carry_out.Trainer", make)
+    for module in ("noisyhw.sweeps.carry_out", "noisyhw.batched.train"):
+        monkeypatch.setattr(f"{module}.Trainer", make)
     return {"experiment": SMALL | {"device": "ideal"}, "seeds": 3}
 
 
@@ -387,7 +407,7 @@ def test_the_live_table_shows_what_runs_what_is_done_and_the_time_left(
     assert "0 of 16 runs done, 0 diverged, 0 failed, 16 left: unknown time" in shown[0]
     assert "rule=np, device.read_noise.scale=0.5, seed=0" in shown[0]
     assert "1 of 16 runs done, 0 diverged, 0 failed, 15 left" in shown[1]
-    assert "running (1)" in shown[1]
+    assert "running (3)" in shown[1]  # a stack of 4, for devices and rules do not go into one
     assert "scale=0.5, seed=0" not in shown[1]
 
 

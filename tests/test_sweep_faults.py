@@ -28,7 +28,15 @@ NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="wo
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In stacks."""
     return noisyhw.sweep(LONGER, out=tmp_path_factory.mktemp("whole"), engine="serial").path
+
+
+@pytest.fixture(scope="module")
+def wholes(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """In stacks, and with folders one by one: the two differ by rounding."""
+    card, out = LONGER | {"keep": "folders"}, tmp_path_factory.mktemp("folders")
+    return {"rows": undisturbed, "folders": noisyhw.sweep(card, out=out, engine="serial").path}
 
 
 @contextlib.contextmanager
@@ -97,7 +105,7 @@ def assert_ends_the_same(folder: Path, whole: Path) -> None:
 @NEEDS_PROC
 @pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("folders", 1)])
 def test_a_sweep_killed_again_and_again_loses_only_runs_in_flight_and_ends_the_same(
-    undisturbed: Path, tmp_path: Path, keep: str, seed: int
+    wholes: dict[str, Path], tmp_path: Path, keep: str, seed: int
 ) -> None:
     folder, moments = tmp_path / "sweep", random.Random(seed)
     before: list[bytes] = []
@@ -120,7 +128,7 @@ def test_a_sweep_killed_again_and_again_loses_only_runs_in_flight_and_ends_the_s
         assert finish(process).startswith("16 of 16 runs done, 0 diverged, 0 failed")
     assert records(folder)[: len(before)] == before
     assert len(records(folder)) == 16
-    assert_ends_the_same(folder, undisturbed)
+    assert_ends_the_same(folder, wholes[keep])
 
 
 @pytest.mark.slow
@@ -146,7 +154,7 @@ def test_a_sweep_killed_while_it_writes_ends_the_same(undisturbed: Path, tmp_pat
 @NEEDS_PROC
 @pytest.mark.parametrize(("keep", "seed"), [("rows", 0), ("folders", 1)])
 def test_workers_killed_at_random_moments_are_replaced_and_their_runs_done_again(
-    undisturbed: Path, tmp_path: Path, keep: str, seed: int
+    wholes: dict[str, Path], tmp_path: Path, keep: str, seed: int
 ) -> None:
     folder, moments, kills = tmp_path / "sweep", random.Random(seed), 0
     with started(folder, keep) as process:
@@ -161,7 +169,7 @@ def test_workers_killed_at_random_moments_are_replaced_and_their_runs_done_again
         assert finish(process).startswith("16 of 16 runs done, 0 diverged, 0 failed")
     assert kills >= 3
     assert len(records(folder)) == 16
-    assert_ends_the_same(folder, undisturbed)
+    assert_ends_the_same(folder, wholes[keep])
 
 
 # Ctrl-C.
@@ -171,7 +179,7 @@ def test_workers_killed_at_random_moments_are_replaced_and_their_runs_done_again
 @NEEDS_PROC
 @pytest.mark.parametrize(("keep", "number"), [("rows", signal.SIGINT), ("folders", signal.SIGTERM)])
 def test_ctrl_c_and_terminate_end_the_command_with_130_and_the_next_start_goes_on(
-    undisturbed: Path, tmp_path: Path, keep: str, number: signal.Signals
+    wholes: dict[str, Path], tmp_path: Path, keep: str, number: signal.Signals
 ) -> None:
     folder = tmp_path / "sweep"
     with started(folder, keep) as process:
@@ -192,7 +200,7 @@ def test_ctrl_c_and_terminate_end_the_command_with_130_and_the_next_start_goes_o
     with started(folder, keep) as process:
         finish(process)
     assert records(folder)[: len(before)] == before
-    assert_ends_the_same(folder, undisturbed)
+    assert_ends_the_same(folder, wholes[keep])
 
 
 def test_ctrl_c_in_this_process_says_how_many_are_done_and_how_to_go_on(tmp_path: Path) -> None:

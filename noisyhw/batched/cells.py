@@ -16,6 +16,7 @@ from ..devices.pulsed import Move, PulsedCells
 from ..streams import normal_
 from .layout import Layout, Number, Segments
 from .merged import merged
+from .vectors import in_vectors, padded
 
 
 class StackedCells(abc.ABC):
@@ -93,7 +94,7 @@ class StackedProgrammed(StackedCells):
         super().__init__(layout, cells)
         own = [cast(ProgrammedCells, one) for one in cells[0]]
         self.update: ProgrammedUpdate = merged(
-            [one.update for one in own], lambda values: layout.spread(values, self.device)
+            [one.update for one in own], lambda values: layout.spread(values, self.device), "device.update"
         )
         self.full_scale = layout.spread([one.full_scale for one in own], self.device)
         self.step = self.update.resolution
@@ -104,7 +105,7 @@ class StackedProgrammed(StackedCells):
         self.target.copy_(self._clip(base + change))
         cells = change != 0
         noise = self.segments.fill_(torch.empty_like(change), Tensor.normal_)
-        std = programming_std(self.update.noise, self.target.abs() / self.full_scale)
+        std = programming_std(self.update.noise, self.target.abs() / self.full_scale, in_vectors(torch.expm1))
         written = self._clip(noise.mul_(std).add_(self.target))
         torch.where(cells, written, self.weight, out=self.weight)
         self.events.add_(cells)
@@ -124,7 +125,7 @@ class StackedPulsed(StackedCells):
         super().__init__(layout, cells)
         own = [cast(PulsedCells, one) for one in cells[0]]
         self.update: PulsedUpdate = merged(
-            [one.update for one in own], lambda values: layout.spread(values, self.device)
+            [one.update for one in own], lambda values: layout.spread(values, self.device), "device.update"
         )
         self.step = self.update.step
         self.parts = [self._gathered(name) for name in ("step_up", "step_down", "pull_up", "pull_down")]
@@ -137,19 +138,25 @@ class StackedPulsed(StackedCells):
     def pulse(self, counts: Tensor) -> None:
         """Send whole pulses, up where positive and down where negative."""
         cells = counts.nonzero().squeeze(1)
-        sizes = self.segments.counts(cells)
-        sent, start = counts[cells], self.inner[cells]
-        move = Move(sent.clamp(min=0), sent.neg().clamp_(min=0), *(part[cells] for part in self.parts))
-        end = move.mean(start)
-        if _some(self.update.cycle_noise):
-            std = move.variance(start, self.update.cycle_noise_scales).sqrt_()
-            std.mul_(_of(self.update.cycle_noise, cells))
-            end = end + self._normal(end, sizes).mul_(std)
+        sizes, number = self.segments.counts(cells), len(cells)
+        ends, std = self._moved(counts, padded(cells))  # cell 0 once in a while again, and not looked at
+        end = ends[:number]
+        if std is not None:
+            end = end + self._normal(end, sizes).mul_(std[:number])
         end = self._clip(end, cells)
         self.inner[cells] = end
         if _some(self.update.write_noise):
             end = end + self._normal(end, sizes).mul_(_of(self.update.write_noise, cells))
         self.weight[cells] = end
+
+    def _moved(self, counts: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean of these cells' weights after their pulses, and their std, if there is any."""
+        sent, start = counts[cells], self.inner[cells]
+        move = Move(sent.clamp(min=0), sent.neg().clamp_(min=0), *(part[cells] for part in self.parts))
+        if not _some(self.update.cycle_noise):
+            return move.mean(start), None
+        std = move.variance(start, self.update.cycle_noise_scales).sqrt_()
+        return move.mean(start), std.mul_(_of(self.update.cycle_noise, cells))
 
     def _normal(self, like: Tensor, sizes: Sequence[int]) -> Tensor:
         return self.segments.fill_(torch.empty_like(like), normal_, sizes)

@@ -84,7 +84,7 @@ class StackedLayer(Layer):
         """
         assert self.r is not None
         own = self.split(x)
-        covariance = torch.bmm(own.mT, own).mul_(-rate / own.shape[1])
+        covariance = torch.bmm(own.mT, own).mul_(rate).mul_(-1 / own.shape[1])
         covariance.diagonal(dim1=-2, dim2=-1).zero_()
         self.r.add_(torch.bmm(covariance.masked_fill_(dead[:, None, None], 0.0), self.r))
 

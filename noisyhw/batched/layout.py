@@ -44,16 +44,20 @@ class Layout:
         )
 
     def spread(self, values: Sequence[float], device: torch.device) -> Number:
-        """One number per replica, for every cell; a plain number where all replicas agree."""
-        if all(value == values[0] for value in values):
-            return values[0]
+        """One number per replica, for every cell; a plain zero where all are zero (see :func:`per_replica`)."""
+        if not any(values):
+            return 0.0
         return self.gather(lambda _, replica: torch.tensor(values[replica], device=device))
 
 
 def per_replica(values: Sequence[float], device: torch.device) -> Number:
-    """One number per replica, [replicas, 1, 1]; a plain number where all replicas agree."""
-    if all(value == values[0] for value in values):
-        return values[0]
+    """One number per replica, [replicas, 1, 1]; a plain zero where all are zero.
+
+    It is a tensor where all replicas agree, too: Python squares or divides numbers in double precision, and then a
+    replica's bits would depend on whether another one differs.
+    """
+    if not any(values):
+        return 0.0
     return torch.tensor([float(value) for value in values], device=device).view(-1, 1, 1)
 
 

@@ -15,6 +15,7 @@ from ..updates.adam import Adam
 from ..updates.mixed_precision import MixedPrecision
 from .cells import StackedCells
 from .layout import Layout
+from .vectors import padded
 
 
 class StackedPath(abc.ABC):
@@ -92,22 +93,24 @@ class StackedMixedPrecision(StackedSgd):
 
 
 class StackedAdam(StackedPath):
-    """See :class:`.Adam`: torch's Adam moves one flat parameter from zero."""
+    """See :class:`.Adam`: torch's Adam moves one flat parameter from zero.
+
+    Parameter, gradient and moments are padded to whole vectors (see :mod:`.vectors`), and its learning rate is 1, for
+    all replicas alike: what comes of a replica does not depend on the others.
+    """
 
     def __init__(
         self, members: Sequence[Trainer], layout: Layout, cells: StackedCells, biases: Tensor
     ) -> None:
         super().__init__(members, layout, cells, biases)
-        self.change = torch.zeros(layout.total, device=cells.device)
+        self.change = padded(torch.zeros(layout.total, device=cells.device))
+        self.gradient = torch.zeros_like(self.change)
         choice = members[0].experiment.update
-        betas, shared = (choice.beta1, choice.beta2), not isinstance(self.rate, Tensor)
-        self.optimizer = torch.optim.Adam(
-            [self.change], lr=self.rate if shared else 1.0, betas=betas, eps=choice.epsilon, fused=True
-        )
-        self.factor = None if shared else self.rate
+        betas = choice.beta1, choice.beta2
+        self.optimizer = torch.optim.Adam([self.change], lr=1.0, betas=betas, eps=choice.epsilon, fused=True)
         if "exp_avg" in self._own(0, 0):
             moments = {
-                name: layout.gather(lambda i, r, name=name: self._own(i, r)[name])  # type: ignore[misc]
+                name: padded(layout.gather(lambda i, r, name=name: self._own(i, r)[name]))  # type: ignore[misc]
                 for name in ("exp_avg", "exp_avg_sq")
             }
             step = self._own(0, 0)["step"].clone().to(cells.device)
@@ -124,10 +127,12 @@ class StackedAdam(StackedPath):
         return cast(dict[str, Any], member.biases.state[bias])
 
     def _change(self, gradient: Tensor) -> Tensor:
+        total = self.layout.total
+        self.gradient[:total].copy_(gradient)
         self.change.zero_()
-        self.change.grad = gradient
+        self.change.grad = self.gradient
         self.optimizer.step()
-        return self.change if self.factor is None else self.change.mul_(self.factor)
+        return self.change[:total].mul_(self.rate)
 
     def hand_back(self, steps: int) -> None:
         """Hand back the moments and the step count."""
@@ -135,7 +140,7 @@ class StackedAdam(StackedPath):
             return
         state = self.optimizer.state[self.change]
         for name in ("exp_avg", "exp_avg_sq"):
-            for part, view in enumerate(self.layout.views(state[name])):
+            for part, view in enumerate(self.layout.views(state[name][: self.layout.total])):
                 for replica, own in enumerate(view):
                     self._own(part, replica)[name] = own
                     self._own(part, replica)["step"] = torch.tensor(float(steps))

@@ -126,8 +126,8 @@ class Stack:
                 layer.learn_decorrelation_(values, self.decorrelation_rate, self.dead)
 
     def _with_stds(self, seen: Observation, samples: int) -> Observation:
-        """The observation, where replicas injected with different strength, with every sample's own."""
-        if seen.injected is None or len(set(self.chip.stds)) == 1:
+        """The observation with every sample's own strength of what was injected."""
+        if seen.injected is None:
             return seen
         stds = torch.tensor(self.chip.stds, device=self.device).repeat_interleave(samples)
         return replace(seen, injected=replace(seen.injected, std=stds))

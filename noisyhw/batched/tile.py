@@ -19,6 +19,7 @@ from ..tiles.analog import AnalogTile
 from ..tiles.base import Tile
 from .layout import per_replica
 from .merged import merged
+from .vectors import in_vectors
 
 Stack4 = Float[Tensor, "reads replicas samples outputs"]
 
@@ -31,6 +32,14 @@ def products(
     for one, out in zip(x, y, strict=True):
         torch.bmm(one, weight.mT, out=out)
     return y
+
+
+class _StackedWeightDependent(WeightDependent):
+    """The same in whole vectors (see :mod:`.vectors`)."""
+
+    def shape(self, ratio: Tensor) -> Tensor:
+        """f(r)^2 for w / max."""
+        return in_vectors(super().shape)(ratio)
 
 
 class StackedTile:
@@ -49,7 +58,7 @@ class StackedTile:
         self.periphery, self.noise = card.periphery, card.read_noise
         largest = per_replica([tile.card.weights.max or 1.0 for tile in own], where)
         cells = self.noise.weight_dependent
-        self.weight_dependent = WeightDependent(cells, largest) if cells else None
+        self.weight_dependent = _StackedWeightDependent(cells, largest) if cells else None
         self.generators = [tile.noise.generator for tile in own]
         self.stuck, self.values = _stuck(own)
         self.gain, self.offset = _adc_errors(own)
@@ -59,7 +68,7 @@ class StackedTile:
     ) -> Float[Tensor, "reads replicas samples outputs"]:
         """Read all replicas' tiles (see :meth:`.AnalogTile.forward`)."""
         scale = self._scale(x)
-        inputs = bend(convert(x, self.periphery.dac, scale), self.periphery)
+        inputs = bend(convert(x, self.periphery.dac, scale), self.periphery, in_vectors(torch.sinh))
         weight = self.seen()
         y = products(inputs, weight)
         if reads is not None and reads > 1:
@@ -103,7 +112,8 @@ def _merged(cards: Sequence[DeviceCard], where: torch.device) -> DeviceCard:
     """A card for reads; what it holds besides is the first one's."""
 
     def blocks(name: str) -> object:
-        return merged([getattr(card, name) for card in cards], lambda values: per_replica(values, where))
+        own = [getattr(card, name) for card in cards]
+        return merged(own, lambda values: per_replica(values, where), f"device.{name}")
 
     return cards[0].model_copy(update={name: blocks(name) for name in ("periphery", "read_noise")})
 

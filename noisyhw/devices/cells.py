@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -179,7 +180,9 @@ def verifying_read(
     return error + torch.randn(error.shape, generator=generator, device=error.device).mul_(std)
 
 
-def programming_std(noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def programming_std(
+    noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"], expm1: Callable[[Tensor], Tensor] = torch.expm1
+) -> Float[Tensor, "*shape"]:
     """Std of a programmed weight at |target| / max = ``ratio``, never below zero.
 
     The quadratic form is that of Joshi et al., Nat. Commun. 11, 2473 (2020), and Nandakumar et al., ICECS (2019); the
@@ -187,5 +190,5 @@ def programming_std(noise: ProgrammingNoise, ratio: Float[Tensor, "*shape"]) -> 
     """
     std = noise.constant + noise.linear * ratio + noise.quadratic * ratio.square()
     if noise.saturates_at is not None:
-        std = std - noise.saturating * torch.expm1(-ratio / noise.saturates_at)
+        std = std - noise.saturating * expm1(-ratio / noise.saturates_at)
     return std.clamp_(min=0)

@@ -36,8 +36,12 @@ class WeightDependent:
     def cells(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Variance of every cell, for an input of 1."""
         full = (self.card.coefficient * self.largest) ** 2
+        return self.shape(weight / self.largest).mul_(full)
+
+    def shape(self, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """f(r)^2 for w / max; overwrites it."""
         if self.card.saturates_at is not None:
-            return (weight / self.largest).abs_().div_(-self.card.saturates_at).expm1_().square_().mul_(full)
+            return ratio.abs_().div_(-self.card.saturates_at).expm1_().square_()
         if self.card.exponent == 1:
-            return (weight / self.largest).square_().mul_(full)
-        return (weight / self.largest).abs_().pow_(2 * self.card.exponent).mul_(full)
+            return ratio.square_()
+        return ratio.abs_().pow_(2 * self.card.exponent)

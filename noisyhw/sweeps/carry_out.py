@@ -1,9 +1,9 @@
-"""Doing one run, in whatever process an engine chose; on one thread, so that its bits depend on nothing else."""
+"""Doing runs, in whatever process an engine chose; on one thread, so that their bits depend on nothing else."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..training.run import ARITHMETIC, Interrupted, train
 from ..training.threads import computing_with
 from ..training.trainer import Row, Trainer
 from .record import Job, Outcome, outcome
+from .stacked import key_of, stacked
 
 Check = Callable[[], None]
 MAX_REASON = 500
@@ -40,6 +41,48 @@ def carry_out(job: Job, check: Check = nothing) -> Outcome:
     Raises:
         DataError, RunError, Interrupted: something outside of the run is wrong.
     """
+    if key_of(job) is not None:
+        try:
+            return _stacked([job], check)[0]
+        except OUTSIDE:
+            raise
+        except Exception:  # what is wrong is told of the run alone, if it is wrong there too
+            pass
+    return _alone(job, check)
+
+
+def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outcome]:
+    """Do runs that have one :func:`.stacked.key_of` as one stack, or a single run; yield each as it ends.
+
+    If the stack raises, its runs are done one by one, so that an error is told of the run that is guilty of it.
+
+    Args:
+        jobs: the runs.
+        check: is called after every batch, and may raise to end them.
+
+    Raises:
+        DataError, RunError, Interrupted: something outside of the runs is wrong.
+    """
+    together: list[Outcome] = []
+    if len(jobs) > 1:
+        try:
+            together = _stacked(jobs, check)
+        except Interrupted:
+            raise
+        except Exception:  # see above
+            pass
+    yield from together or (carry_out(job, check) for job in jobs)
+
+
+def _stacked(jobs: Sequence[Job], check: Check) -> list[Outcome]:
+    with computing_with(1):
+        data = _data(jobs[0].experiment.task, jobs[0].data_dir)
+        for job in jobs:
+            _check_same(job, data)
+        return stacked(jobs, data, check)
+
+
+def _alone(job: Job, check: Check) -> Outcome:
     started = time.perf_counter()
     try:
         with computing_with(1):

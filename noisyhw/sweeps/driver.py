@@ -18,6 +18,7 @@ from ..errors import NoisyhwError, RunError, UsageError
 from ..training.run import Interrupted
 from .asked import note_asked
 from .engines import Engine, get_engine
+from .jobs import Jobs
 from .plan import Plan, Point, plan
 from .record import Job, Record
 from .store import Store
@@ -195,7 +196,11 @@ class _Queue:
         """Return the identities of the runs that are not finished."""
         return [identity for identity in self.runs if not self.finished(identity)]
 
-    def jobs(self) -> Generator[Job, None, None]:
+    def jobs(self) -> Jobs:
+        """Return the jobs, whose runs are claimed as they are taken."""
+        return Jobs(self._claimed(), lambda job: self.watcher.started(self.runs[job.identity]))
+
+    def _claimed(self) -> Generator[Job, None, None]:
         """Claim one run after another; what another process is at is left out, what it has finished is told."""
         for identity in self.left():
             if self.finished(identity) or not self.store.claim(identity):
@@ -204,7 +209,6 @@ class _Queue:
             if self.finished(identity):
                 self.store.release(identity)
                 continue
-            self.watcher.started(self.runs[identity])
             folder = self.store.run_folder(identity) if self.keep == "folders" else None
             yield Job(identity, self.runs[identity].experiment, self.data_dir, folder)
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from ..batched.stack import Stack
 from ..cards.experiment import Experiment
-from ..tasks import get_task
+from ..tasks import Data, get_task
 from ..training.progress import Diverged
 from ..training.threads import computing_with
 from ..training.trainer import Trainer
 from .engines import cores
 from .plan import Point
-from .record import Record
+from .record import Job, Record
+from .stacked import key_of, largest_stack
 
 PROBES = 6
+PROBE_SECONDS = 2.0
+"""A stack is timed for so long at most, and counted up to an epoch."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,24 @@ class Estimate:
 
 
 def estimate(
-    runs: Mapping[str, Point], records: Mapping[str, Record], workers: int, data_dir: Path | None = None
+    runs: Mapping[str, Point],
+    records: Mapping[str, Record],
+    workers: int,
+    data_dir: Path | None = None,
+    keep: str = "rows",
 ) -> Estimate:
     """Estimate the time for the runs that have no record.
 
     Each run takes the mean time an epoch of the finished ones that have its task, device, rule, network, path, batch
-    and passes, or else of all; without any, one epoch of a few runs is computed.
+    and passes, or else of all; without any, one epoch of a few runs is computed. The time of a run in a stack is its
+    share of the stack's.
 
     Args:
         runs: all of the sweep, by identity.
         records: finished ones.
         workers: runs at once; beyond the number of cores they gain nothing.
         data_dir: where the data is.
+        keep: folders: every run trains alone.
     """
     left = [point for identity, point in runs.items() if identity not in records]
     if not left:
@@ -57,7 +67,7 @@ def estimate(
     basis = f"{sum(map(len, known.values()))} finished runs"
     if not known:
         probed = left[:: max(1, len(left) // PROBES)][:PROBES]
-        known = _probed(probed, data_dir)
+        known = _probed(probed, left, workers, data_dir, keep)
         basis = f"one epoch of {len(probed)} runs"
     overall = fmean(value for values in known.values() for value in values)
     times = [
@@ -92,18 +102,51 @@ def _measured(runs: Mapping[str, Point], records: Mapping[str, Record]) -> dict[
     return known
 
 
-def _probed(points: Sequence[Point], data_dir: Path | None) -> dict[Hashable, list[float]]:
-    """Seconds an epoch, of one epoch; the first batch warms up and is not counted."""
+def _probed(
+    points: Sequence[Point], left: Sequence[Point], workers: int, data_dir: Path | None, keep: str
+) -> dict[Hashable, list[float]]:
+    """Seconds an epoch of some of the runs that are left, in stacks where they will be."""
     known = defaultdict(list)
+    mates = defaultdict(list)
+    keys = {point.identity: _key(point, keep) for point in left}
+    for point in left:
+        mates[keys[point.identity]].append(point)
     for point in points:
         data = get_task(point.experiment.task.name).load(point.experiment.task, data_dir)
         with computing_with(1):
-            trainer = Trainer(point.experiment, data)
-            known[_kind(point.experiment)].append(_epoch_seconds(trainer))
+            if keys[point.identity] is None:
+                seconds = _epoch_seconds(Trainer(point.experiment, data))
+            else:
+                alike = mates[keys[point.identity]]
+                most = min(largest_stack(point.experiment), -(-len(left) // workers))
+                seconds = _stack_seconds([one.experiment for one in alike[:most]], data)
+        known[_kind(point.experiment)].append(seconds)
     return known
 
 
+def _key(point: Point, keep: str) -> str | None:
+    return None if keep == "folders" else key_of(Job(point.identity, point.experiment))
+
+
+def _stack_seconds(experiments: Sequence[Experiment], data: Data) -> float:
+    """One run's share of an epoch of a stack; the first batch warms up and is not counted."""
+    stack = Stack([Trainer(one, data) for one in experiments])
+    stack.step()
+    started, batches = time.perf_counter(), 0
+    while not stack.epoch_done and time.perf_counter() - started < PROBE_SECONDS:
+        stack.step()
+        batches += 1
+    a_batch = (time.perf_counter() - started) / max(batches, 1) / len(experiments)
+    trainer, started = stack.members[0], time.perf_counter()
+    try:
+        trainer.evaluate(data.test_x, data.test_y)
+    except Diverged:
+        return 0.0
+    return a_batch * trainer.batches + time.perf_counter() - started
+
+
 def _epoch_seconds(trainer: Trainer) -> float:
+    """Seconds of an epoch; the first batch warms up and is not counted."""
     try:
         trainer.step()
         started, batches = time.perf_counter(), 1

@@ -49,7 +49,7 @@ class Record:
         reason: why it diverged or failed.
         metrics: the last epoch's row without its seconds; empty if there is none.
         perturbation_std: of the injected perturbation.
-        seconds: wall-clock time, this run alone.
+        seconds: wall-clock time; of a run in a stack, its share of the stack's.
         finished: when, UTC.
         experiment: what was run: its fields that differ from their defaults.
         notes: what a person who reads the result must be told.

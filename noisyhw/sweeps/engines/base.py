@@ -17,11 +17,12 @@ class Engine(Protocol):
 
     ``run`` takes a job from the iterator when it has room for it (the sweep claims the run at that moment), and yields
     each outcome as it ends, in any order: one for each job. Closing the generator stops all that is under way. What a
-    run computes may depend on nothing but its job: see :func:`noisyhw.sweeps.carry_out.carry_out`.
+    run computes may depend on nothing but its job: see :func:`noisyhw.sweeps.carry_out.carry_out`, and
+    :class:`noisyhw.sweeps.engines.groups.Groups` for jobs that train together.
     """
 
     workers: int
-    """How many runs it computes at once."""
+    """How many runs, or stacks of runs, it computes at once."""
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs.

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster, one core each; this file alone imports Ray."""
+"""Runs on a Ray cluster, one core for each stack of those that are alike; this file alone imports Ray."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from ...errors import UsageError
-from ..carry_out import carry_out
+from ...memory import keep_freed_memory
+from ..carry_out import carry_out_all
 from ..record import Job, Outcome, outcome
 from .base import ATTEMPTS
+from .groups import Group, Groups
 
 KNOCK_SECONDS = 10.0
 
@@ -17,7 +19,7 @@ KNOCK_SECONDS = 10.0
 class OnRay:
     """Runs jobs on a cluster's nodes, which need noisyhw, the data, and for ``keep: folders`` the sweep's folder.
 
-    A run whose worker or node dies is started again by Ray, perhaps on another node.
+    Runs whose worker or node dies are started again one by one, perhaps on another node.
 
     Args:
         workers: runs at once; None: as many as the cluster has cores.
@@ -33,40 +35,61 @@ class OnRay:
         if self._started:
             _connect(self._ray, workers, address)
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self._task = self._ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(carry_out)
+        self._task = self._ray.remote(num_cpus=1, max_retries=0)(_worked)
+        self._deaths: dict[str, int] = {}
+        self._again: list[Group] = []
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
-        under_way: dict[Any, Job] = {}
+        under_way: dict[Any, Group] = {}
+        self._deaths, self._again = {}, []
+        groups = Groups(jobs, self.workers)
         try:
-            while self._hand_out(jobs, under_way):
+            while self._hand_out(groups, under_way):
                 ready, _ = self._ray.wait(list(under_way), num_returns=1)
                 for reference in ready:
-                    job = under_way.pop(reference)
-                    yield self._outcome(reference, job)
+                    yield from self._outcomes(reference, under_way.pop(reference))
         finally:
             for reference in under_way:
                 self._ray.cancel(reference, force=True)
             if self._started:
                 self._ray.shutdown()
 
-    def _hand_out(self, jobs: Iterator[Job], under_way: dict[Any, Job]) -> bool:
-        while len(under_way) < self.workers and (job := next(jobs, None)) is not None:
-            under_way[self._task.remote(job)] = job
+    def _hand_out(self, groups: Groups, under_way: dict[Any, Group]) -> bool:
+        while len(under_way) < self.workers:
+            group = groups.next() or (self._again.pop(0) if self._again else None)
+            if group is None:
+                break
+            under_way[self._task.remote(group)] = group
         return bool(under_way)
 
-    def _outcome(self, reference: Any, job: Job) -> Outcome:
+    def _outcomes(self, reference: Any, group: Group) -> list[Outcome]:
         errors = self._ray.exceptions
         try:
-            result: Outcome = self._ray.get(reference)
+            result: list[Outcome] = self._ray.get(reference)
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
-            reason = (
-                f"its worker or node died {ATTEMPTS} times ({type(error).__name__}: killed, or out of memory)"
-            )
-            return outcome(job, "failed", reason)
+            return self._died(group, type(error).__name__)
         return result
+
+    def _died(self, group: Group, how: str) -> list[Outcome]:
+        """Start runs again, each by itself; return those whose workers have died too often."""
+        failed = []
+        for job in group:
+            self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
+            if self._deaths[job.identity] < ATTEMPTS:
+                self._again.append([job])
+            else:
+                reason = f"its worker or node died {ATTEMPTS} times ({how}: killed, or out of memory)"
+                failed.append(outcome(job, "failed", reason))
+        return failed
+
+
+def _worked(group: Group) -> list[Outcome]:
+    """What a cluster's worker does."""
+    keep_freed_memory()
+    return list(carry_out_all(group))
 
 
 def _imported() -> Any:

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, each on one thread."""
+"""Worker processes on this machine, each on one thread; each trains runs that are alike as one stack."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from ...errors import NoisyhwError
 from ..record import Job, Outcome, outcome
 from .base import ATTEMPTS
+from .groups import Group, Groups
 
 STOP_SECONDS = 10.0
 """How long workers may take to save a run's checkpoint when the sweep is stopped."""
@@ -25,7 +26,7 @@ def cores() -> int:
 
 
 class Worker:
-    """A process with a socket to it, and the job that it is at."""
+    """A process with a socket to it, and the jobs that it is at."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -48,18 +49,18 @@ class Worker:
         )
         theirs.close()
         self.connection = Connection(ours.detach())
-        self.job: Job | None = None
+        self.jobs: dict[str, Job] = {}
 
-    def give(self, job: Job) -> None:
-        """Send a job; a worker that is dead already is found out when its answer is read."""
-        self.job = job
+    def give(self, group: Group) -> None:
+        """Send jobs; a worker that is dead already is found out when its answer is read."""
+        self.jobs = {job.identity: job for job in group}
         try:
-            self.connection.send(job)
+            self.connection.send(group)
         except OSError:
             return
 
     def answer(self) -> Outcome | NoisyhwError | None:
-        """Return what the worker sent; None: it died."""
+        """Return what the worker sent, an outcome a job; None: it died."""
         try:
             answer: Outcome | NoisyhwError = self.connection.recv()
         except (EOFError, OSError):
@@ -91,7 +92,7 @@ def _environment() -> dict[str, str]:
 
 
 class Processes:
-    """Runs jobs in worker processes. One that dies is replaced, and its run is started again.
+    """Runs jobs in worker processes. One that dies is replaced, and its runs are started again, now one by one.
 
     Args:
         workers: how many; None: as many as there are cores.
@@ -101,51 +102,54 @@ class Processes:
         self.workers = workers or cores()
         self._pool: list[Worker] = []
         self._deaths: dict[str, int] = {}
-        self._again: list[Job] = []
+        self._again: list[Group] = []
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
         self._deaths, self._again = {}, []
+        groups = Groups(jobs, self.workers)
         try:
-            while self._hand_out(jobs):
-                by_connection = {worker.connection: worker for worker in self._pool if worker.job}
+            while self._hand_out(groups):
+                by_connection = {worker.connection: worker for worker in self._pool if worker.jobs}
                 for ready in wait(list(by_connection)):
                     assert isinstance(ready, Connection)
-                    ended = self._ended(by_connection[ready])
-                    if ended is not None:
-                        yield ended
+                    yield from self._ended(by_connection[ready])
         finally:
             self._stop()
 
-    def _hand_out(self, jobs: Iterator[Job]) -> bool:
-        """Give every free worker a job, starting workers as needed; False: nothing is under way."""
-        while sum(worker.job is not None for worker in self._pool) < self.workers:
-            job = next(jobs, None) or (self._again.pop(0) if self._again else None)
-            if job is None:
+    def _hand_out(self, groups: Groups) -> bool:
+        """Give every free worker a group, starting workers as needed; False: nothing is under way."""
+        while sum(bool(worker.jobs) for worker in self._pool) < self.workers:
+            group = groups.next() or (self._again.pop(0) if self._again else None)
+            if group is None:
                 break
-            free = [worker for worker in self._pool if worker.job is None]
+            free = [worker for worker in self._pool if not worker.jobs]
             if not free:
                 free = [Worker()]
                 self._pool += free
-            free[0].give(job)
-        return any(worker.job for worker in self._pool)
+            free[0].give(group)
+        return any(worker.jobs for worker in self._pool)
 
-    def _ended(self, worker: Worker) -> Outcome | None:
-        """Return the outcome of a worker that has answered; None: it died, and the run is started again."""
-        job, answer = worker.job, worker.answer()
-        assert job is not None
+    def _ended(self, worker: Worker) -> Iterator[Outcome]:
+        """Yield the outcome that a worker has sent, or those of runs whose workers have died too often."""
+        answer = worker.answer()
         if isinstance(answer, NoisyhwError):
             raise answer
-        worker.job = None
         if answer is not None:
-            return answer
+            del worker.jobs[answer.record.identity]
+            yield answer
+            return
         self._pool.remove(worker)
         said = worker.stop(time.monotonic())
-        self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
-        if self._deaths[job.identity] < ATTEMPTS:
-            self._again.append(job)
-            return None
-        code = worker.process.returncode
+        for job in worker.jobs.values():
+            self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
+            if self._deaths[job.identity] < ATTEMPTS:
+                self._again.append([job])
+            else:
+                yield self._failed(job, worker.process.returncode, said)
+
+    @staticmethod
+    def _failed(job: Job, code: int, said: str) -> Outcome:
         reason = (
             f"its worker died {ATTEMPTS} times (killed, or out of memory; exit code {code}) {said}".strip()
         )

@@ -1,11 +1,12 @@
-"""One run after another, in this process."""
+"""All runs in this process; those that are alike as one stack."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from ..carry_out import carry_out
+from ..carry_out import carry_out_all
 from ..record import Job, Outcome
+from .groups import Groups
 
 
 class Serial:
@@ -15,5 +16,6 @@ class Serial:
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
-        for job in jobs:
-            yield carry_out(job)
+        groups = Groups(jobs, self.workers)
+        while (group := groups.next()) is not None:
+            yield from carry_out_all(group)

@@ -1,4 +1,4 @@
-"""A worker process: takes jobs from a socket, sends outcomes back, and ends when its sweep does.
+"""A worker process: takes groups of jobs from a socket, sends outcomes back, and ends when its sweep does.
 
 Started as ``python -P -m noisyhw.sweeps.engines.worker DESCRIPTOR PARENT``.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import torch
 
 from ...errors import NoisyhwError
+from ...memory import keep_freed_memory
 from ...training.run import Interrupted
-from ..carry_out import carry_out
+from ..carry_out import carry_out_all
+from ..record import Job
 
 STOPPED = 130
 
@@ -22,6 +25,7 @@ def main() -> None:
     """Work until the other end of the socket is closed."""
     connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
     torch.set_num_threads(1)
+    keep_freed_memory()
 
     def check() -> None:
         if os.getppid() != parent:  # the sweep was killed
@@ -29,19 +33,26 @@ def main() -> None:
 
     while True:
         try:
-            job = connection.recv()
+            group = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer: object = carry_out(job, check)
+            _work(group, connection, check)
         except Interrupted:
             sys.exit(STOPPED)
-        except NoisyhwError as error:
-            answer = error
-        try:
-            connection.send(answer)
         except OSError:
             return
+
+
+def _work(group: list[Job], connection: Connection, check: Callable[[], None]) -> None:
+    """Send an outcome for each job, or the error that stops the sweep."""
+    try:
+        for ended in carry_out_all(group, check):
+            connection.send(ended)
+    except Interrupted:
+        raise
+    except NoisyhwError as error:
+        connection.send(error)
 
 
 if __name__ == "__main__":

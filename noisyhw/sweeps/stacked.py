@@ -1,0 +1,87 @@
+"""Doing runs as one stack. A run that can be stacked is computed so even when it is alone: its bits are the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from ..batched.alike import stack_key
+from ..batched.train import STACK, StackedRun, train_stack
+from ..cards.experiment import Experiment
+from ..devices.device import Device
+from ..rules import get_rule
+from ..tasks import Data, get_task
+from .record import Job, Outcome, outcome
+
+NUMBERS = 600_000
+"""Of a whole stack: more leave the processor's cache, and a stack gains less and less."""
+FEWEST = 12
+"""A run of which fewer fill a stack trains alone: one core then spends its time on arithmetic, not on calls."""
+
+
+def key_of(job: Job) -> str | None:
+    """Return what jobs of one stack have in common, among it the epochs, so that they end together.
+
+    None: this one trains alone. So does a run that keeps a folder (its checkpoint is its own), and one too large to
+    gain by a stack. It hangs on nothing but the job.
+    """
+    if job.folder is not None:
+        return None
+    try:
+        key = stack_key(job.experiment)
+        if key is None or largest_stack(job.experiment) < FEWEST:
+            return None
+    except Exception:  # a plug-in's task or rule that is broken is told when the run is done
+        return None
+    return f"{job.data_dir} {job.experiment.epochs} {key}"
+
+
+def largest_stack(experiment: Experiment) -> int:
+    """How many such runs to stack at most."""
+    return min(STACK, NUMBERS // _numbers(experiment))
+
+
+def _numbers(experiment: Experiment) -> int:
+    """Roughly what a step works on: activities of all passes, weights and as many moments."""
+    hidden = experiment.network.hidden or ()
+    widths = (get_task(experiment.task.name).inputs, *hidden)
+    rule, _ = get_rule(experiment.rule.name)
+    passes = 1 + len(rule.probes(len(widths))) * experiment.perturbation.passes
+    weights = sum(a * b for a, b in zip(widths[:-1], hidden, strict=True))
+    return passes * (experiment.batch or 1) * sum(widths) + 2 * weights
+
+
+def stacked(jobs: Sequence[Job], data: Data, check: Callable[[], None]) -> list[Outcome]:
+    """Train jobs of one key together.
+
+    Args:
+        jobs: see above.
+        data: of their task.
+        check: is called after every batch, and may raise to end the stack.
+    """
+
+    def go_on() -> bool:
+        check()
+        return False
+
+    started = time.perf_counter()
+    runs = train_stack([job.experiment for job in jobs], data, stack_size=len(jobs), should_stop=go_on)
+    share = (time.perf_counter() - started) / sum(map(_epochs, runs))
+    return [_outcome(job, run, data, share * _epochs(run)) for job, run in zip(jobs, runs, strict=True)]
+
+
+def _epochs(run: StackedRun) -> int:
+    """Epochs that a run took part in."""
+    return len(run.rows) + (run.status == "diverged")
+
+
+def _outcome(job: Job, run: StackedRun, data: Data, seconds: float) -> Outcome:
+    return outcome(
+        job,
+        "done" if run.status == "done" else "diverged",
+        run.reason,
+        run.rows,
+        seconds=seconds,
+        perturbation_std=run.perturbation_std,
+        notes=(*data.notes, *Device(job.experiment.device).notes),
+    )
