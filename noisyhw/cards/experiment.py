@@ -126,7 +126,7 @@ class Perturbation(Card):
     )
     antithetic: bool = Field(
         False,
-        description="np, anp (also with d): the first pass gets the injected perturbation negated, instead of none; the "
+        description="np, anp (also with d): the first pass gets the injected perturbation negated, not none; the "
         "device's own noise cannot be negated (one pass).",
     )
 
@@ -173,7 +173,8 @@ class UpdateChoice(Card):
     beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
     epsilon: Positive = Field(1e-7, description="adam")
     momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
-        0.0, description="sgd, mixed_precision: weight of the past in a running mean of the gradients; 0: none."
+        0.0,
+        description="sgd, mixed_precision: weight of the past in a running mean of the gradients; 0: none.",
     )
     transfer: Transfer | None = Field(None, description="The tiki_taka family; empty there: the defaults.")
 

@@ -58,11 +58,12 @@ class Chip:
             rule: says which layers are perturbed in which pass, and what it must know.
             std: of the injected perturbation; 0 for none.
             passes: how often the rule's probes are repeated.
-        antithetic: the first pass is no baseline: it gets the other's perturbation e negated, and the rule learns of
-            the difference 2 e. Of the loss, even powers of e are then in no difference. For one noisy pass only.
+            antithetic: whether the first pass gets the perturbation e of the one noisy pass negated, instead of none; the
+                rule then knows of the difference, 2 e, and even powers of e are in no loss difference.
 
         Raises:
-            UsageError: ``rule`` is none, or must know a perturbation and none is injected.
+            UsageError: ``rule`` is none, or must know a perturbation and none is injected; or passes are to be
+                antithetic, and there is not one noisy pass.
         """
         if not isinstance(rule, Rule):
             raise UsageError(f"rule: give a rule, e.g. get_rule('danp')[0], got {rule!r}")
@@ -71,6 +72,7 @@ class Chip:
         probes = rule.probes(len(self.layers)) * passes
         if antithetic and len(probes) != 1:
             raise UsageError(f"antithetic: takes one noisy pass, and {rule.name} was to make {len(probes)}")
+        known_std = 2 * std if antithetic else std
         known = rule.knows is Knows.INJECTED and std > 0
         injected: list[Tensor] = []
         pre_activations, inputs = [], []
@@ -94,7 +96,7 @@ class Chip:
             pre_activations=tuple(pre_activations),
             losses=self.loss(values, target),
             inputs=tuple(inputs),
-            injected=Injection(2 * std if antithetic else std, tuple(injected), _probed(probes)) if known else None,
+            injected=Injection(known_std, tuple(injected), _probed(probes)) if known else None,
             gradient=gradients(self.layers, self.loss, x, target) if rule.knows is Knows.GRADIENT else None,
         )
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..cards.experiment import CHOPPING, MOMENTUM_PATHS, TRANSFER_PATHS, Experiment, TaskCard, Transfer, UpdateChoice
+from ..cards.experiment import (
+    CHOPPING,
+    MOMENTUM_PATHS,
+    TRANSFER_PATHS,
+    Experiment,
+    TaskCard,
+    Transfer,
+    UpdateChoice,
+)
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule

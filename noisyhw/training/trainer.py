@@ -130,7 +130,9 @@ class Trainer:
     def learn(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
         """Observe one batch and update the chip from it."""
         choice = self.experiment.perturbation
-        seen = self.chip.observe(x, target, self.rule, self.perturbation_std, choice.passes, choice.antithetic)
+        seen = self.chip.observe(
+            x, target, self.rule, self.perturbation_std, choice.passes, choice.antithetic
+        )
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
         signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
         self.watch.check("training loss", seen.losses[0])
@@ -254,7 +256,10 @@ def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: 
 
 
 def _decorrelation_path(layer: Layer, experiment: Experiment) -> UpdatePath | None:
-    """R's own update path, where R is on a tile and learns, without momentum; Adam's steps would not vanish with the correlations."""
+    """R's own update path, where R is on a tile and learns; Adam's steps would not vanish with the correlations.
+
+    It has no momentum.
+    """
     rate, choice = experiment.decorrelation.rate, experiment.update
     if layer.r_tile is None or not rate:
         return None

@@ -1,0 +1,5 @@
+"""What the page says in words."""
+
+OPENING = ""
+CLOSING = ""
+NOTES: dict[str, str] = {}
