@@ -76,19 +76,6 @@ def shrunk(c: Tensor, share: float) -> Tensor:
     return torch.lerp(c, torch.eye(len(c)) * c.diagonal().mean(), share)
 
 
-class OwnLength(ActivityNodePerturbation):
-    """d_l = N_l dL da_l / |da_l|^2: every layer over its own length, so that noisier layers learn no faster."""
-
-    def signals(self, seen: Observation) -> tuple[Tensor, ...]:
-        """Weigh each layer's differences by their own length."""
-        rise = rises(seen)[:, :, None]
-        differences = [pre[1:] - pre[:1] for pre in seen.pre_activations]
-        return tuple(
-            mean_of_passes(d * (d.shape[-1] * rise / d.square().sum(-1, keepdim=True).clamp_min(1e-30)))
-            for d in differences
-        )
-
-
 def whitening_differences(shrinkage: float) -> Callable[[Trainer], None]:
     """Learn by :class:`WhitenedDifferences`."""
 
@@ -96,11 +83,6 @@ def whitening_differences(shrinkage: float) -> Callable[[Trainer], None]:
         trainer.rule = WhitenedDifferences(shrinkage)
 
     return change
-
-
-def own_length(trainer: Trainer) -> None:
-    """Learn by :class:`OwnLength`."""
-    trainer.rule = OwnLength()
 
 
 def counting_pulses(trainer: Trainer) -> Callable[[], float]:

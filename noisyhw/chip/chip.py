@@ -58,7 +58,7 @@ class Chip:
             rule: says which layers are perturbed in which pass, and what it must know.
             std: of the injected perturbation; 0 for none.
             passes: how often the rule's probes are repeated.
-            antithetic: whether the first pass gets the perturbation e of the one noisy pass negated, instead of none; the
+            antithetic: whether the first pass gets the perturbation e of the one noisy pass negated, and not none; the
                 rule then knows of the difference, 2 e, and even powers of e are in no loss difference.
 
         Raises:
