@@ -9,9 +9,9 @@ from statistics import mean
 from typing import Any, Protocol
 
 from beyond_alignment import HIDDEN, ITERATIONS, STD
-from beyond_text import CLOSING, NOTES, OPENING
 from matplotlib.figure import Figure
 
+WORDS = Path(__file__).parent / "beyond_words.md"
 OUT = Path(__file__).parent / "beyond-the-paper"
 Row = dict[str, Any]
 
@@ -36,30 +36,45 @@ def write_page(
     done = {name: chosen(rows, name, bench) for name, bench in benches.items()}
     done = {name: one for name, one in done.items() if one}
     draw(benches, done)
+    words = read_words()
     lines = ["# Options beyond the paper, against plain DANP with as many forward passes", ""]
-    lines += [f"![final test loss by option]({OUT.name}.png)", "", OPENING.strip(), ""]
+    lines += [f"![final test loss by option]({OUT.name}.png)", "", words["opening"], ""]
     lines += angle_table(angles)
     for name, variants in done.items():
-        lines += section(name, benches[name], variants)
-    lines += [CLOSING.strip(), "", f"Made with {made_with}, by", "", "```"]
+        lines += section(benches[name], variants, words.get(name, ""))
+    lines += [words["closing"], "", f"Made with {made_with}, by", "", "```"]
     lines += [f"python reports/beyond.py --data-dir DATA --seeds {seeds}", "```", ""]
     OUT.with_suffix(".md").write_text("\n".join(lines))
 
 
+def read_words() -> dict[str, str]:
+    """The page's paragraphs, by what stands after ``@@``."""
+    parts = WORDS.read_text().split("@@ ")[1:]
+    return {part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts}
+
+
 def chosen(rows: Sequence[Row], name: str, bench: Measured) -> dict[str, list[Row]]:
-    """By variant, the runs at the rate of the first seed's lowest training loss."""
+    """By variant, the runs at the rate that was chosen."""
     found = {}
     for label in bench.variants:
         own = [row for row in rows if row["bench"] == name and row["label"] == label]
         first = [row for row in own if row["seed"] == 0]
         if len(first) < len(bench.rates):
             continue
-        rate = min(first, key=lambda row: row["train_loss"])["rate"]
+        rate = best_rate(rows, name, label)
         found[label] = [row for row in own if row["rate"] == rate]
     return found
 
 
-def section(name: str, bench: Measured, variants: Mapping[str, list[Row]]) -> list[str]:
+def best_rate(rows: Sequence[Row], bench: str, label: str) -> float:
+    """The learning rate with the lowest training loss of the first seed's last epoch, of those where none diverged."""
+    own = [row for row in rows if (row["bench"], row["label"]) == (bench, label)]
+    bad = {row["rate"] for row in own if not math.isfinite(row["train_loss"])}
+    first = [row for row in own if row["seed"] == 0 and row["rate"] not in bad]
+    return float(min(first, key=lambda row: row["train_loss"])["rate"])
+
+
+def section(bench: Measured, variants: Mapping[str, list[Row]], note: str) -> list[str]:
     """One bench: its table and what to make of it."""
     classes = any(row["test_accuracy"] is not None for runs in variants.values() for row in runs)
     head = "| | n | learning rate | training loss | test loss | "
@@ -74,7 +89,7 @@ def section(name: str, bench: Measured, variants: Mapping[str, list[Row]]) -> li
         cells.append(f"{mean(row.get('pulses_per_cell', math.nan) for row in runs):.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     grid = ", ".join(f"{rate:g}" for rate in bench.rates)
-    return [*lines, "", f"Learning rates tried: {grid}. " + NOTES.get(name, "").strip(), ""]
+    return [*lines, "", f"Learning rates tried: {grid}. {note}".strip(), ""]
 
 
 def spread(runs: Sequence[Row], key: str) -> str:

@@ -1,5 +1,0 @@
-"""What the page says in words."""
-
-OPENING = ""
-CLOSING = ""
-NOTES: dict[str, str] = {}
