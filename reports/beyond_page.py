@@ -89,7 +89,7 @@ def section(bench: Measured, variants: Mapping[str, list[Row]], note: str) -> li
         cells.append(f"{mean(row.get('pulses_per_cell', math.nan) for row in runs):.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     grid = ", ".join(f"{rate:g}" for rate in bench.rates)
-    return [*lines, "", f"Learning rates tried: {grid}. {note}".strip(), ""]
+    return [*lines, "", f"Learning rates tried: {grid}.", "", note, ""]
 
 
 def spread(runs: Sequence[Row], key: str) -> str:
