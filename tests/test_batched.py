@@ -489,6 +489,9 @@ REFUSED = {
             "update.path=sgd",
         ),
     ),
+    "perturbation.antithetic": ("ideal", ("perturbation.antithetic=true",)),
+    "update.momentum": ("rram", ("update.momentum=0.9",)),
+    "decorrelation.mean_rate": ("rram", ("decorrelation.mean_rate=0.1",)),
     "batch times": ("ideal", ("network.hidden=[4096]", "batch=1000")),
 }
 

@@ -80,6 +80,9 @@ def _alone(experiment: Experiment) -> str | None:
         (path not in PATHS, f"update.path: '{path}' is not stacked; {', '.join(PATHS)} are"),
         (bool(experiment.network.conv), "network.conv: convolutions are not stacked"),
         (experiment.decorrelation.on == "tile", "decorrelation.on: tiles of R are not stacked"),
+        (experiment.perturbation.antithetic, "perturbation.antithetic is not stacked"),
+        (experiment.update.momentum > 0, "update.momentum is not stacked"),
+        (experiment.decorrelation.mean_rate > 0, "decorrelation.mean_rate is not stacked"),
         (_options(experiment.decorrelation), "decorrelation: options of R's update are not stacked"),
     )
     for found, reason in checks:

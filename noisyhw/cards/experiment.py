@@ -13,6 +13,7 @@ from .device import DeviceCard
 
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
+MOMENTUM_PATHS = ("sgd", "mixed_precision")
 CHOPPING: dict[str, dict[str, float]] = {
     "c_ttv2": {"chop_probability": 0.1},
     "agad": {"chop_probability": 0.1, "reference_rate": 0.2},
@@ -95,6 +96,10 @@ class Decorrelation(Card):
         description="Share of each batch that R learns from: its first samples (batches are in random order).",
     )
     every: Count = Field(1, description="Batches from one update of R to the next.")
+    mean_rate: Fraction = Field(
+        0.0,
+        description="Rate of a running mean that is taken off every layer's decorrelated input; 0: none is.",
+    )
     products: Literal["float32", "bfloat16"] = Field(
         "float32", description="Numbers that a digital R's update is multiplied in; its sum is float32."
     )
@@ -118,6 +123,11 @@ class Perturbation(Card):
         "first",
         description="anp, danp: whether activities and losses are compared with the first pass's, or with the mean "
         "over all passes, which has less of a noisy baseline's own noise (two passes or more).",
+    )
+    antithetic: bool = Field(
+        False,
+        description="np, anp (also with d): the first pass gets the injected perturbation negated, not none; the "
+        "device's own noise cannot be negated (one pass).",
     )
 
 
@@ -162,6 +172,10 @@ class UpdateChoice(Card):
     beta1: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="adam")
     beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
     epsilon: Positive = Field(1e-7, description="adam")
+    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
+        0.0,
+        description="sgd, mixed_precision: weight of the past in a running mean of the gradients; 0: none.",
+    )
     transfer: Transfer | None = Field(None, description="The tiki_taka family; empty there: the defaults.")
 
 

@@ -32,6 +32,7 @@ def build_chip(
     accelerator: torch.device | str = "cpu",
     image: tuple[int, int, int] | None = None,
     decorrelation_on: Literal["digital", "tile"] = "digital",
+    centred: bool = False,
 ) -> Chip:
     """Build a network, one tile a layer.
 
@@ -45,6 +46,7 @@ def build_chip(
         accelerator: where the tensors live.
         image: (channels, height, width) of the input, for convolutions.
         decorrelation_on: where decorrelation matrices live: in digital memory, or each on a tile of the same device.
+        centred: whether a running mean is taken off every layer's input after decorrelation.
 
     Raises:
         UsageError: the device is none, the loss is unknown, there are convolutions and no image, or a patch is larger
@@ -72,7 +74,7 @@ def build_chip(
         r_tile = None
         if decorrelated and decorrelation_on == "tile":
             r_tile = device.tile(torch.eye(inputs, device=where), seed, f"{name}/decorrelation")
-        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches, r_tile))
+        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches, r_tile, centred))
     return Chip(layers, LOSSES[loss], seed, where)
 
 

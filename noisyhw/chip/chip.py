@@ -45,6 +45,7 @@ class Chip:
         rule: Rule,
         std: float = 0.0,
         passes: int = 1,
+        antithetic: bool = False,
     ) -> Observation:
         """Show the chip a batch, once as the baseline and then as often as the rule wants.
 
@@ -57,15 +58,21 @@ class Chip:
             rule: says which layers are perturbed in which pass, and what it must know.
             std: of the injected perturbation; 0 for none.
             passes: how often the rule's probes are repeated.
+            antithetic: whether the first pass gets the perturbation e of the one noisy pass negated, and not none; the
+                rule then knows of the difference, 2 e, and even powers of e are in no loss difference.
 
         Raises:
-            UsageError: ``rule`` is none, or must know a perturbation and none is injected.
+            UsageError: ``rule`` is none, or must know a perturbation and none is injected; or passes are to be
+                antithetic, and there is not one noisy pass.
         """
         if not isinstance(rule, Rule):
             raise UsageError(f"rule: give a rule, e.g. get_rule('danp')[0], got {rule!r}")
         if rule.knows is Knows.INJECTED and std <= 0:
             raise UsageError(f"std: {rule.name} learns from its own perturbation; give one above 0")
         probes = rule.probes(len(self.layers)) * passes
+        if antithetic and len(probes) != 1:
+            raise UsageError(f"antithetic: takes one noisy pass, and {rule.name} was to make {len(probes)}")
+        known_std = 2 * std if antithetic else std
         known = rule.knows is Knows.INJECTED and std > 0
         injected: list[Tensor] = []
         pre_activations, inputs = [], []
@@ -79,6 +86,9 @@ class Chip:
             a = layer.read(prepared, reads if layer.r_tile is None else None)
             if std > 0 and probes:
                 noise = self._inject_(a, [probe[index] for probe in probes], std)
+                if antithetic:
+                    a[0].sub_(noise[0])
+                    noise *= 2
                 injected += [noise] if known else []
             pre_activations.append(a)
             values = layer.activate(a)
@@ -86,7 +96,7 @@ class Chip:
             pre_activations=tuple(pre_activations),
             losses=self.loss(values, target),
             inputs=tuple(inputs),
-            injected=Injection(std, tuple(injected), _probed(probes)) if known else None,
+            injected=Injection(known_std, tuple(injected), _probed(probes)) if known else None,
             gradient=gradients(self.layers, self.loss, x, target) if rule.knows is Knows.GRADIENT else None,
         )
 

@@ -25,6 +25,7 @@ class Layer:
         bias: digital, [outputs], or None.
         r: the digital decorrelation matrix, [inputs, inputs], identity at the start, or None.
         r_tile: a tile that holds the decorrelation matrix instead, or None.
+        mean: running mean of what R gives out, taken off it, [inputs]; or None.
         slope: of the leaky ReLU for negative values; None for a linear (last) layer.
         patches: a convolution's patches; None for a dense layer.
     """
@@ -38,11 +39,13 @@ class Layer:
         device: torch.device,
         patches: Patches | None = None,
         r_tile: Tile | None = None,
+        centred: bool = False,
     ) -> None:
         self.tile = tile
         self.r_tile = r_tile
         self.bias = torch.zeros(tile.outputs, device=device) if bias else None
         self.r = torch.eye(tile.inputs, device=device) if decorrelated and r_tile is None else None
+        self.mean = torch.zeros(tile.inputs, device=device) if centred else None
         self.slope = slope
         self.patches = patches
         self.count = patches.count if patches else 1
@@ -63,15 +66,18 @@ class Layer:
         """Cut into patches and decorrelate, where this layer does; a tile is read ``reads`` times for one pass."""
         vectors = self._cut(x)
         if self.r_tile is not None:
-            return self.r_tile.forward(vectors, reads)
-        return vectors if self.r is None else decorrelate(vectors, self.r)
+            return self._centre(self.r_tile.forward(vectors, reads))
+        return self._centre(vectors if self.r is None else decorrelate(vectors, self.r))
 
     def exact(self, x: Float[Tensor, "passes samples inputs"]) -> Float[Tensor, "passes samples units"]:
         """Noise-free pre-activations with the present weights, for a digital twin."""
         vectors = self._cut(x)
         r = self.r if self.r_tile is None else self.r_tile.twin()
         prepared = vectors if r is None else decorrelate(vectors, r)
-        return self.gather(torch.matmul(prepared, self.tile.twin().t()))
+        return self.gather(torch.matmul(self._centre(prepared), self.tile.twin().t()))
+
+    def _centre(self, prepared: Tensor) -> Tensor:
+        return prepared if self.mean is None else prepared - self.mean
 
     def _cut(self, x: Tensor) -> Tensor:
         return x if self.patches is None else self.patches.cut(x)
@@ -101,7 +107,8 @@ class Layer:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
         r_tile = {} if self.r_tile is None else {"r_tile": self.r_tile.state()}
-        return {"tile": self.tile.state(), "bias": self.bias, "r": self.r} | r_tile
+        mean = {} if self.mean is None else {"mean": self.mean}
+        return {"tile": self.tile.state(), "bias": self.bias, "r": self.r} | r_tile | mean
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
@@ -111,3 +118,5 @@ class Layer:
         for own, saved in ((self.bias, state["bias"]), (self.r, state["r"])):
             if own is not None:
                 own.copy_(saved)
+        if self.mean is not None:
+            self.mean.copy_(state["mean"])

@@ -53,6 +53,19 @@ def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: T
     return noise if noise >= PAPER_STD else passed_on(chip, x, target)
 
 
+def check_negatable(rule: Rule, std: float) -> None:
+    """Refuse antithetic passes where nothing is injected: nobody can negate a device's own noise.
+
+    Raises:
+        UsageError: ``std`` is zero.
+    """
+    if std == 0:
+        raise UsageError(
+            f"perturbation.antithetic: {rule.name} lives on this device's own noise, which cannot be negated; leave it "
+            "out, or inject a perturbation (perturbation.std)"
+        )
+
+
 def _refuse_silence(rule: Rule, noise: float) -> None:
     if noise == 0:
         raise UsageError(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..cards.experiment import CHOPPING, TRANSFER_PATHS, Experiment, TaskCard, Transfer, UpdateChoice
+from ..cards.experiment import (
+    CHOPPING,
+    MOMENTUM_PATHS,
+    TRANSFER_PATHS,
+    Experiment,
+    TaskCard,
+    Transfer,
+    UpdateChoice,
+)
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
@@ -30,10 +38,16 @@ def resolve(experiment: Experiment) -> Experiment:
         raise UsageError(
             f"decorrelation.on: {rule.name} does not decorrelate; leave it at digital, or use d{rule.name}"
         )
+    if experiment.decorrelation.mean_rate and not decorrelated:
+        raise UsageError(
+            f"decorrelation.mean_rate: {rule.name} does not decorrelate; leave it at 0, or use d{rule.name}"
+        )
     path = experiment.update.path
     if path == "auto":
         path = device.default_path()
     device.check_path(path)
+    if experiment.update.momentum and path not in MOMENTUM_PATHS:
+        raise UsageError(_no_momentum(path))
     transfer = _transfer(experiment.update.transfer, path)
     recipe = task.recipe
     rate = experiment.decorrelation.rate
@@ -61,6 +75,11 @@ def resolve(experiment: Experiment) -> Experiment:
     for key, value in filled.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     return Experiment.model_validate(content)
+
+
+def _no_momentum(path: str) -> str:
+    fix = "set beta1" if path == "adam" else f"leave it at 0, or use {' or '.join(MOMENTUM_PATHS)}"
+    return f"update.momentum: path '{path}' has no such thing; {fix}"
 
 
 def _or(given: T | None, default: T) -> T:
@@ -101,6 +120,8 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
     if experiment.perturbation.reference == "mean":
         _check_mean_reference(experiment, rule)
+    if experiment.perturbation.antithetic:
+        _check_antithetic(experiment, rule)
     if rule.knows is Knows.INJECTED and experiment.perturbation.std == 0:
         raise UsageError(
             f"perturbation.std: {name} learns from its own perturbation; give a std above 0, or auto"
@@ -117,6 +138,19 @@ def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
         raise UsageError(
             "perturbation.reference: about the mean, one noisy pass tells what it tells about the first; ask for two "
             "passes or more (perturbation.passes)"
+        )
+
+
+def _check_antithetic(experiment: Experiment, rule: Rule) -> None:
+    name = experiment.rule.name
+    if rule.knows is Knows.GRADIENT or len(rule.probes(2)) != 1:
+        raise UsageError(
+            f"perturbation.antithetic: {name} has no one noisy pass to negate; leave it out, or use np or anp"
+        )
+    if experiment.perturbation.passes != 1:
+        raise UsageError(
+            "perturbation.antithetic: a pair is two passes, and more passes share a baseline, which costs less; leave "
+            "perturbation.passes at 1"
         )
 
 

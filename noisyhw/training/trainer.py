@@ -24,7 +24,7 @@ from ..streams import stream
 from ..tasks import Data, get_task
 from ..updates import PATHS, UpdatePath
 from ..updates.base import columns
-from .perturbation import choose_std
+from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
 
 EVALUATION_BATCH = 1000
@@ -70,6 +70,8 @@ class Trainer:
         self.perturbation_std = choose_std(
             experiment.perturbation.std, self.rule, self.chip, *self._batch(0, 0)
         )
+        if experiment.perturbation.antithetic:
+            check_negatable(self.rule, self.perturbation_std)
         self.epoch = self.batch_index = self.step_count = 0
         self.tally = Tally(self.device)
         self.watch = Watch(self.device)
@@ -128,7 +130,9 @@ class Trainer:
     def learn(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
         """Observe one batch and update the chip from it."""
         choice = self.experiment.perturbation
-        seen = self.chip.observe(x, target, self.rule, self.perturbation_std, choice.passes)
+        seen = self.chip.observe(
+            x, target, self.rule, self.perturbation_std, choice.passes, choice.antithetic
+        )
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
         signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
         self.watch.check("training loss", seen.losses[0])
@@ -148,6 +152,8 @@ class Trainer:
 
     def _decorrelate(self, layer: Layer, path: UpdatePath | None, x: Float[Tensor, "vectors inputs"]) -> None:
         choice = self.experiment.decorrelation
+        if layer.mean is not None:
+            layer.mean.add_(x.mean(0), alpha=choice.mean_rate)
         if self.step_count % choice.every:
             return
         x = x[: math.ceil(len(x) * choice.sample_fraction)]
@@ -245,15 +251,20 @@ def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: 
         accelerator,
         get_task(experiment.task.name).image,
         experiment.decorrelation.on,
+        experiment.decorrelation.mean_rate > 0,
     )
 
 
 def _decorrelation_path(layer: Layer, experiment: Experiment) -> UpdatePath | None:
-    """R's own update path, where R is on a tile and learns; Adam's steps would not vanish with the correlations."""
+    """R's own update path, where R is on a tile and learns; Adam's steps would not vanish with the correlations.
+
+    It has no momentum.
+    """
     rate, choice = experiment.decorrelation.rate, experiment.update
     if layer.r_tile is None or not rate:
         return None
-    return PATHS["sgd" if choice.path == "adam" else choice.path](layer.r_tile, rate, choice)
+    plain = choice.model_copy(update={"momentum": 0.0})
+    return PATHS["sgd" if choice.path == "adam" else choice.path](layer.r_tile, rate, plain)
 
 
 def _bias_optimizer(chip: Chip, experiment: Experiment) -> torch.optim.Optimizer | None:

@@ -16,8 +16,8 @@ from .tiki_taka import TikiTaka, TikiTakaV2
 
 PATHS: dict[str, Callable[[Tile, float, UpdateChoice], UpdatePath]] = {
     "on_tile": lambda tile, rate, _: OnTile(tile, rate),
-    "mixed_precision": lambda tile, rate, _: MixedPrecision(tile, rate),
-    "sgd": lambda tile, rate, _: Sgd(tile, rate),
+    "mixed_precision": lambda tile, rate, choice: MixedPrecision(tile, rate, choice.momentum),
+    "sgd": lambda tile, rate, choice: Sgd(tile, rate, choice.momentum),
     "adam": lambda tile, rate, choice: Adam(tile, rate, (choice.beta1, choice.beta2), choice.epsilon),
     "tiki_taka": lambda tile, rate, choice: TikiTaka(tile, rate, choice.transfer or Transfer()),
     "tiki_taka_v2": lambda tile, rate, choice: TikiTakaV2(tile, rate, choice.transfer or Transfer()),

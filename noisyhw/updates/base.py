@@ -39,6 +39,37 @@ def mean_outer(
     return product(d.t(), x).div_(x.shape[0])
 
 
+class RunningGradient:
+    """v <- momentum v + (1 - momentum) mean_b d_b x_b^T, from zero: every gradient counts once in all.
+
+    Source: the heavy ball (Polyak, 1964), with the new gradient's weight such that a learning rate keeps its meaning.
+    """
+
+    def __init__(self, momentum: float) -> None:
+        self.momentum = momentum
+        self.value: Tensor | None = None
+
+    def after(
+        self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"]
+    ) -> Float[Tensor, "outputs inputs"]:
+        """Take up a batch; without momentum it is the batch's own gradient. The caller may overwrite what it gets."""
+        gradient = mean_outer(x, d)
+        if not self.momentum:
+            return gradient
+        if self.value is None:
+            self.value = torch.zeros_like(gradient)
+        return self.value.lerp_(gradient, 1 - self.momentum).clone()
+
+    def state(self) -> dict[str, Any]:
+        """Return the running mean, if there is one."""
+        return {} if self.value is None else {"running_gradient": self.value}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up the running mean."""
+        saved = state.get("running_gradient")
+        self.value = None if saved is None else saved.clone()
+
+
 def columns(tile: Tile, where: torch.device) -> Float[Tensor, "outputs inputs"]:
     """A tile's weights as its own periphery gives them out, one column a read, with the device's noise."""
     one_hot = torch.eye(tile.inputs, device=where)
