@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 import jaxtyping
 from beartype import beartype
+from beartype.roar import BeartypeDecorHintException
 
 _whole = jaxtyping.jaxtyped
 SCOPE = _whole("context")
@@ -34,9 +35,9 @@ def checked(function: Any = None, *, typechecker: Any) -> Any:
         return _whole(function, typechecker=typechecker)
     try:
         hints = get_type_hints(function)
-    except (NameError, TypeError):  # a type that is not known at run time; jaxtyping takes it for Any
+        checking = beartype(function)
+    except (NameError, TypeError, BeartypeDecorHintException):  # a type that jaxtyping takes for Any
         return _whole(function, typechecker=typechecker)
-    checking = beartype(function)
     return _scoped(checking) if any(map(_holds_an_array, hints.values())) else checking
 
 
