@@ -73,10 +73,19 @@ def check(files: tuple[str, ...]) -> int:
             card = load_device(Path(file))
         except NoisyhwError as error:
             wrong += 1
-            click.echo(str(error), err=True)
+            click.echo(str(error) + ("" if Path(file).exists() else _instead_of(file)), err=True)
         else:
             click.echo(f"{file}: sound ({card.name}, {card.update.kind} update)")
     return 2 if wrong else 0
+
+
+def _instead_of(file: str) -> str:
+    """Say what to give in place of a file that is not there."""
+    from noisyhw.cards import shipped_devices
+
+    if file in shipped_devices():
+        return f". '{file}' is a shipped card; look at it with: noisyhw devices show {file}"
+    return ". Give the path of a card's .yaml file; noisyhw devices new makes one"
 
 
 @devices.command()

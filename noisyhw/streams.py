@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -31,28 +30,18 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
 
 
 def normal_(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill with standard normal numbers, in place."""
-    return _fill_(values, generator, Tensor.normal_)
-
-
-def uniform_(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill with numbers uniform in [0, 1), in place."""
-    return _fill_(values, generator, Tensor.uniform_)
-
-
-def _fill_(values: Tensor, generator: torch.Generator, fill: Callable[..., Tensor]) -> Tensor:
-    """Fill small tensors at once, and large ones on a CPU by several threads.
+    """Fill with standard normal numbers, in place: small tensors at once, and large ones on a CPU by several threads.
 
     PyTorch draws on one thread. Here every lane of a large tensor has a generator of its own, whose seed hangs on one
     number from ``generator`` and the lane's number: the result is the same for any number of threads.
     """
     if values.device.type != "cpu" or values.numel() < 2 * LANE or not values.is_contiguous():
-        return fill(values, generator=generator)
+        return values.normal_(generator=generator)
     seed = int(torch.randint(1 << 62, (), generator=generator))
     lanes = torch.split(values.view(-1), LANE)
 
     def draw(number: int) -> None:
-        fill(lanes[number], generator=torch.Generator().manual_seed(seed + number))
+        lanes[number].normal_(generator=torch.Generator().manual_seed(seed + number))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(draw, range(len(lanes))))

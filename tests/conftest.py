@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+from shape_checks import check_calls
 
 ROOT = Path(__file__).resolve().parents[1]
 UNPACK = ROOT.parent / "shared" / "data" / "unpack.py"
@@ -21,7 +21,7 @@ def _modules() -> list[str]:
     return [name for name in names if not name.startswith(UNCHECKED)]
 
 
-install_import_hook(_modules(), "beartype.beartype")  # before anything imports noisyhw
+check_calls(_modules())  # before anything imports noisyhw
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from noisyhw.training.progress import Diverged
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Row, Trainer
 
+SLOW = pytest.mark.slow
 KINDS = [
     ("ideal", "adam", "danp"),
     ("ideal", "adam", "np"),
@@ -114,7 +115,7 @@ def assert_as_alone(experiments: list[Experiment], rel: float = 1e-7, **options:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=SLOW), 3, pytest.param(8, marks=SLOW)])
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_a_run_does_not_depend_on_what_it_is_stacked_with(kind: tuple[str, str, str], size: int) -> None:
     assert_as_alone([experiment(*kind, seed=seed) for seed in range(size)])
@@ -130,7 +131,9 @@ def test_a_runs_bits_do_not_depend_on_how_many_there_are_in_its_stack(kind: tupl
 
 def losses(experiments: list[Experiment]) -> list[list[tuple[float, float]]]:
     """Of every epoch, to the last bit."""
-    return [[(row.train_loss, row.test_loss) for row in run.rows] for run in train_stack(experiments, digits())]
+    return [
+        [(row.train_loss, row.test_loss) for row in run.rows] for run in train_stack(experiments, digits())
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
@@ -385,7 +388,7 @@ def results(runs: list[batched.StackedRun]) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-@pytest.mark.parametrize("after", [3, 8, 13, 20])
+@pytest.mark.parametrize("after", [13, *(pytest.param(after, marks=SLOW) for after in (3, 8, 20))])
 def test_a_stopped_stack_goes_on_with_the_same_bits(
     tmp_path: Path, kind: tuple[str, str, str], after: int
 ) -> None:

@@ -349,6 +349,43 @@ def test_check_tells_sound_cards_from_wrong_ones(call: Call) -> None:
     assert "read_noise.white.std" in both.err
 
 
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("rram", "'rram' is a shipped card; look at it with: noisyhw devices show rram"),
+        ("rrram", "Give the path of a card's .yaml file; noisyhw devices new makes one"),
+    ],
+)
+def test_check_of_a_file_that_is_not_there_says_what_to_give(call: Call, file: str, hint: str) -> None:
+    assert_refused(call("devices", "check", file), 2, f"{file}: no such file. {hint}")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("train", "rram"),
+            "'rram' is the card of a device, and an experiment is asked for; give it with --device",
+        ),
+        (("train", "mine.yaml"), "mine.yaml: is the card of a device, and an experiment is asked for"),
+        (("sweep", "mine.yaml"), "mine.yaml: is the card of a device, and a sweep is asked for"),
+        (
+            ("train", "noise-level"),
+            "is the card of a sweep, and an experiment is asked for; give it to noisyhw sweep",
+        ),
+        (
+            ("train", "--device", "depth"),
+            "option --device: 'depth' is the card of a sweep, and a device is asked for",
+        ),
+    ],
+)
+def test_a_card_of_another_kind_is_told_with_where_it_belongs(
+    call: Call, words: tuple[str, ...], told: str
+) -> None:
+    Path("mine.yaml").write_text("extends: rram\nread_noise: {white: {std: 0.2}}\n")
+    assert_refused(call(*words), 2, told)
+
+
 def test_the_schema_is_json_and_knows_every_block(call: Call) -> None:
     schema = json.loads(call("devices", "schema").out)
     assert schema["properties"].keys() >= {"extends", "weights", "periphery", "read_noise", "update"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -141,7 +141,13 @@ def test_the_decorrelation_tile_ages_with_the_others() -> None:
     assert torch.equal(r_of(chip.layers[0]).twin(), torch.eye(INPUTS))
 
 
-@pytest.mark.parametrize("path", PathName.__args__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path in ("mixed_precision", "tiki_taka") else pytest.mark.slow)
+        for path in get_args(PathName)
+    ],
+)
 def test_a_run_with_r_on_tiles_resumes_bit_for_bit(tmp_path: Path, path: str) -> None:
     sets = (ON_TILE, f"update.path={path}")
     whole = tiny(tmp_path / "whole", *sets, device="rram")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")  # one wheel for all
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("noisyhw", "cli", "devices", "configs")
 FOREIGN = ("/" + "work/", "pypi" + ".org")
@@ -75,7 +76,7 @@ def python(*arguments: str, path: Path | None = None, cwd: Path) -> subprocess.C
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
     )
 
 

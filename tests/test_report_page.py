@@ -16,9 +16,11 @@ from noisyhw.sweeps import plan
 from noisyhw.sweeps.record import told
 
 PROGRAM = find_browser()
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="there is no Chromium here; scripts/browser.sh installs it"
-)
+pytestmark = [
+    pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here; scripts/browser.sh installs it"),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("browser"),
+]
 
 
 def result(one: Settings) -> float | str:

@@ -434,6 +434,7 @@ def test_every_figure_is_kept_as_png_and_svg_and_named_in_markdown(sweep: Path, 
     assert all(f"figures/{file.name}" in markdown and file.stat().st_size > 1000 for file in made.figures)
 
 
+@pytest.mark.slow
 def test_a_report_made_twice_is_the_same_to_the_byte(sweep: Path, tmp_path: Path) -> None:
     one, two = (report([sweep], tmp_path / name / "page") for name in ("a", "b"))
     assert one.html.read_bytes() == two.html.read_bytes()
@@ -449,6 +450,7 @@ def test_ids_of_a_page_are_unique(sweep: Path, tmp_path: Path) -> None:
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.slow
 def test_panels_and_rows_beyond_the_cap_are_said(tmp_path: Path) -> None:
     devices = [f"d{i}" for i in range(15)]
     make_sweep(tmp_path / "s", grid(devices=devices, rules=[f"r{i}" for i in range(10)], seeds=2), falling)
@@ -575,6 +577,7 @@ def test_the_command_says_where_the_page_is(
     assert plain.out.splitlines()[0] == f"page: {tmp_path / 'page' / 'index.html'}"
 
 
+@pytest.mark.slow
 def test_the_commands_page_lies_under_runs_by_default(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def test_the_shipped_noise_sweep_has_the_rules_devices_levels_and_seeds_that_it_
     assert len({one["device.read_noise.scale"] for one in found}) == 8
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_are_planned_in_seconds() -> None:
     sample = {"count": 10_000, "fields": {"update.learning_rate": {"log_uniform": [1e-6, 1.0]}}}
     started = time.process_time()

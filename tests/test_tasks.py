@@ -15,13 +15,14 @@ import scipy.io
 import torch
 from jaxtyping import TypeCheckError
 
-from noisyhw.cards.experiment import PathName, TaskCard
+from noisyhw.cards.experiment import TRANSFER_PATHS, PathName, TaskCard
 from noisyhw.errors import DataError, UsageError
 from noisyhw.tasks import TASKS, Data, cifar10, files, get_task, sarcos_files
-from noisyhw.tasks.base import fingerprint
+from noisyhw.tasks.base import fingerprint, learning_rates
 from noisyhw.tasks.cifar10 import parse_batch
 from noisyhw.tasks.sarcos import GAP_ROWS, HELD_OUT, block_masks
 from noisyhw.tasks.unpickle import unpickle_arrays
+from noisyhw.updates import PATHS
 
 ALL_ROWS = sarcos_files.ALL_ROWS
 
@@ -505,3 +506,11 @@ def test_nothing_is_found_in_an_empty_folder_and_nowhere(
     monkeypatch.setenv(files.ENVIRONMENT, str(tmp_path))
     assert get_task(name).found(None) is None
     assert get_task(name).found(tmp_path) is None
+
+
+def test_every_path_has_a_learning_rate_and_those_that_transfer_may_have_one_of_their_own() -> None:
+    rates = learning_rates(0.1, adam=1e-3, transfer=0.3)
+    assert set(rates) == set(PATHS)
+    assert {path for path, rate in rates.items() if rate == 0.3} == set(TRANSFER_PATHS)
+    assert (rates["adam"], rates["sgd"], rates["mixed_precision"]) == (1e-3, 0.1, 0.1)
+    assert learning_rates(0.1, adam=1e-3, sgd=0.2)["sgd"] == 0.2

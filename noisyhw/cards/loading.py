@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,11 +15,11 @@ from ..errors import CardError, choose
 from . import shipped
 from .device import DeviceCard
 from .experiment import Experiment
+from .kinds import MODELS, Family, belongs_elsewhere, other_kind
 from .messages import Block, at, choose_block, inner_blocks, validation_error
 from .sweep import SweepCard
 from .yaml_lines import Located, located, parse, read_mapping, shorten, shown, shown_path
 
-Family: TypeAlias = Literal["device", "experiment", "sweep"]
 Setting: TypeAlias = tuple[list[str], Located]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,7 +72,7 @@ def read_sweep(card: str | Path | Mapping[str, object]) -> tuple[SweepCard, Loca
         path, tree = None, located(card, "")
     else:
         path = _find("sweep", _reference(card), Path())
-        tree = read_mapping(path)
+        tree = _of_kind("sweep", read_mapping(path), path)
     return _checked(SweepCard, tree), tree, path
 
 
@@ -128,10 +128,18 @@ def _find(family: Family, reference: Located, folder: Path) -> Path:
         return folder / text
     known = _known(family)
     if text not in known:
-        raise CardError(
-            at(reference.origin, f"{choose(family, text, list(known))}; or a path to a .yaml file")
-        )
+        other = next((one for one in MODELS if text in _known(one)), None)
+        told = f"{choose(family, text, list(known))}; or a path to a .yaml file"
+        told = told if other is None else f"'{text}' {belongs_elsewhere(family, other)}"
+        raise CardError(at(reference.origin, told))
     return known[text]
+
+
+def _of_kind(family: Family, card: Located, path: Path) -> Located:
+    other = other_kind(family, card.entries)
+    if other is not None:
+        raise CardError(f"{shown_path(path)}: {belongs_elsewhere(family, other)}")
+    return card
 
 
 def _known(family: Family) -> dict[str, Path]:
@@ -155,7 +163,7 @@ def _read(family: Family, reference: Located, folder: Path, trail: tuple[Path, .
         circle = " -> ".join(shown_path(step) for step in (*trail[trail.index(real) :], real))
         raise CardError(at(reference.origin, f"extends: goes in a circle: {circle}"))
     try:
-        card = read_mapping(path)
+        card = _of_kind(family, read_mapping(path), path)
     except CardError as error:
         raise CardError(at(reference.origin, str(error))) from None
     card = _named(card, path) if family == "device" else _expanded(card, path.parent)

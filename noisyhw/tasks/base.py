@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from ..cards.experiment import TaskCard
+from ..cards.experiment import TRANSFER_PATHS, PathName, TaskCard
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Recipe:
         batch: samples per update.
         epochs: passes through the training set.
         decorrelation_rate: learning rate of R.
-        learning_rate: by update path (on_tile, mixed_precision, sgd, adam and the tiki_taka family).
+        learning_rate: by update path (see :func:`learning_rates`).
     """
 
     hidden: tuple[int, ...]
@@ -61,6 +61,22 @@ class Recipe:
     epochs: int
     decorrelation_rate: float
     learning_rate: Mapping[str, float]
+
+
+def learning_rates(
+    rate: float, *, adam: float, sgd: float | None = None, transfer: float | None = None
+) -> dict[str, float]:
+    """Return a learning rate for every update path.
+
+    Args:
+        rate: of a plain gradient step, on whatever path no other number is given for.
+        adam: of Adam's steps, whose size does not depend on the gradient's.
+        sgd: of digital gradient steps; None: ``rate``.
+        transfer: of the paths that gather on an array and transfer from it; None: ``rate``.
+    """
+    own = {"adam": adam, "sgd": sgd} | dict.fromkeys(TRANSFER_PATHS, transfer)
+    given = {path: value for path, value in own.items() if value is not None}
+    return {path: given.get(path, rate) for path in get_args(PathName)}
 
 
 class Task(abc.ABC):

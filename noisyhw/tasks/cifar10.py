@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..cards.experiment import TaskCard
 from ..errors import DataError
-from .base import Data, Recipe, Task, fingerprint
+from .base import Data, Recipe, Task, fingerprint, learning_rates
 from .files import Remote, Source, locate, search
 from .unpickle import unpickle_arrays
 
@@ -73,16 +73,7 @@ class Cifar10(Task):
         batch=1000,
         epochs=50,
         decorrelation_rate=1e-3,
-        learning_rate={
-            "on_tile": 0.1,
-            "mixed_precision": 0.1,
-            "sgd": 0.1,
-            "adam": 1e-3,
-            "tiki_taka": 0.1,
-            "tiki_taka_v2": 0.1,
-            "c_ttv2": 0.1,
-            "agad": 0.1,
-        },
+        learning_rate=learning_rates(0.1, adam=1e-3),
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

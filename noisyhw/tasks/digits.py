@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal
 import torch
 
 from ..cards.experiment import TaskCard
-from .base import Data, Recipe, Task, fingerprint
+from .base import Data, Recipe, Task, fingerprint, learning_rates
 
 TEST_SAMPLES: Final = 360
 SPLIT_SEED: Final = 0
@@ -33,16 +33,7 @@ class Digits(Task):
         batch=400,
         epochs=600,
         decorrelation_rate=1e-3,
-        learning_rate={
-            "on_tile": 0.03,
-            "mixed_precision": 0.03,
-            "sgd": 0.03,
-            "adam": 1e-3,
-            "tiki_taka": 0.3,
-            "tiki_taka_v2": 0.3,
-            "c_ttv2": 0.3,
-            "agad": 0.3,
-        },
+        learning_rate=learning_rates(0.03, adam=1e-3, transfer=0.3),
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

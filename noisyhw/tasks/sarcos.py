@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..cards.experiment import TaskCard
-from .base import Data, Recipe, Task, fingerprint
+from .base import Data, Recipe, Task, fingerprint, learning_rates
 from .files import locate, search
 from .sarcos_files import ALL_ROWS, INPUTS, OUTPUTS, SOURCE, Recording, read
 
@@ -49,16 +49,7 @@ class Sarcos(Task):
         batch=100,
         epochs=20,
         decorrelation_rate=1e-3,
-        learning_rate={
-            "on_tile": 0.03,
-            "mixed_precision": 0.03,
-            "sgd": 0.05,
-            "adam": 4e-3,
-            "tiki_taka": 0.03,
-            "tiki_taka_v2": 0.03,
-            "c_ttv2": 0.03,
-            "agad": 0.03,
-        },
+        learning_rate=learning_rates(0.03, adam=4e-3, sgd=0.05),
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from torch import Tensor
 
 from ..cards.experiment import TaskCard
-from .base import Data, Recipe, Task
+from .base import Data, Recipe, Task, learning_rates
 from .files import locate, search
 from .picture_cache import cached
 from .tiny_imagenet_files import CLASSES, PIXELS, SIDE, SOURCE, decode, open_tree
@@ -40,16 +40,7 @@ class TinyImageNet(Task):
         batch=1000,
         epochs=50,
         decorrelation_rate=1e-3,
-        learning_rate={
-            "on_tile": 0.1,
-            "mixed_precision": 0.1,
-            "sgd": 0.1,
-            "adam": 1e-3,
-            "tiki_taka": 0.1,
-            "tiki_taka_v2": 0.1,
-            "c_ttv2": 0.1,
-            "agad": 0.1,
-        },
+        learning_rate=learning_rates(0.1, adam=1e-3),
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:
