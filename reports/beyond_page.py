@@ -42,7 +42,15 @@ def write_page(
     lines += angle_table(angles)
     for name, variants in done.items():
         lines += section(benches[name], variants, words.get(name, ""))
-    lines += [words["closing"], "", f"Made with {made_with}, by", "", "```"]
+    missing = [bench.title for name, bench in benches.items() if name not in done]
+    lines += [
+        words["closing"],
+        "",
+        *(f"Not measured yet: {title}.\n" for title in missing),
+        f"Made with {made_with}, by",
+        "",
+        "```",
+    ]
     lines += [f"python reports/beyond.py --data-dir DATA --seeds {seeds}", "```", ""]
     OUT.with_suffix(".md").write_text("\n".join(lines))
 
