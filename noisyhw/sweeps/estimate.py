@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +22,7 @@ from .stacked import key_of, largest_stack
 
 PROBES = 6
 PROBE_SECONDS = 2.0
-"""A stack is timed for so long at most, and counted up to an epoch."""
+"""A run or stack is timed for so long at most, and counted up to an epoch."""
 
 
 @dataclass(frozen=True)
@@ -131,29 +131,34 @@ def _key(point: Point, keep: str) -> str | None:
 def _stack_seconds(experiments: Sequence[Experiment], data: Data) -> float:
     """One run's share of an epoch of a stack; the first batch warms up and is not counted."""
     stack = Stack([Trainer(one, data) for one in experiments])
-    stack.step()
-    started, batches = time.perf_counter(), 0
-    while not stack.epoch_done and time.perf_counter() - started < PROBE_SECONDS:
-        stack.step()
-        batches += 1
-    a_batch = (time.perf_counter() - started) / max(batches, 1) / len(experiments)
-    trainer, started = stack.members[0], time.perf_counter()
-    try:
-        trainer.evaluate(data.test_x, data.test_y)
-    except Diverged:
-        return 0.0
-    return a_batch * trainer.batches + time.perf_counter() - started
+    batch = _batch_seconds(stack.step, lambda: stack.epoch_done)
+    return _with_test(stack.members[0], batch / len(experiments))
 
 
 def _epoch_seconds(trainer: Trainer) -> float:
     """Seconds of an epoch; the first batch warms up and is not counted."""
     try:
-        trainer.step()
-        started, batches = time.perf_counter(), 1
-        while trainer.epoch == 0:
-            trainer.step()
-            batches += 1
-        seconds = time.perf_counter() - started
+        return _with_test(
+            trainer, _batch_seconds(trainer.step, lambda: trainer.batch_index == trainer.batches - 1)
+        )
     except Diverged:
         return 0.0
-    return seconds * batches / max(batches - 1, 1)
+
+
+def _batch_seconds(step: Callable[[], object], epoch_done: Callable[[], bool]) -> float:
+    """Seconds of a batch, from those of an epoch that fit into the time of a probe."""
+    step()
+    started, batches = time.perf_counter(), 0
+    while batches == 0 or not (epoch_done() or time.perf_counter() - started > PROBE_SECONDS):
+        step()
+        batches += 1
+    return (time.perf_counter() - started) / batches
+
+
+def _with_test(trainer: Trainer, batch: float) -> float:
+    started = time.perf_counter()
+    try:
+        trainer.evaluate(trainer.data.test_x, trainer.data.test_y)
+    except Diverged:
+        return 0.0
+    return batch * trainer.batches + time.perf_counter() - started
