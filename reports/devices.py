@@ -1,36 +1,61 @@
-"""DANP against DNP on the shipped devices, by every update path: a table of mean, low and high over seeds.
+"""Four rules on the shipped devices by every update path, and backpropagation on the ideal one: tables over seeds.
 
     python reports/devices.py digits [--seeds 3] [--epochs N] [--workers 2]
     python reports/devices.py sarcos --data-dir DATA
+    python reports/devices.py cifar10 --data-dir DATA --seeds 1 --rules danp dnp --paths mixed_precision adam
 
-Runs go to worker processes of one thread each, and are kept under runs/reports/devices/; finished ones are not
-repeated. Writes reports/devices-TASK.md. A run that diverges is shown as such.
+The runs are a sweep, kept under runs/reports/devices-TASK-Nepochs/; finished ones are not repeated. Writes
+reports/devices-TASK.md. A run that diverges is shown as such.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
+import pandas as pd
 
 import noisyhw
+from noisyhw.cards import load_experiment
 from noisyhw.cards.experiment import PathName
+from noisyhw.training.effort import forward_passes, passes_per_sample
+from noisyhw.training.resolve import resolve
 
 HERE = Path(__file__).parent
 DEVICES = ("rram", "pcm", "ecram", "smtj")
-RULES = ("danp", "dnp")
-EPOCHS = {"digits": 300, "sarcos": 10}
-METRIC = {"digits": "test_accuracy", "sarcos": "test_loss"}
-Key = tuple[str, str, str, int]
+RULES = ("danp", "dnp", "anp", "np")
+ORACLE = ("ideal", "bp")
+EPOCHS = {"digits": 300, "sarcos": 10, "cifar10": 5}
+METRIC = {"digits": "test_accuracy", "sarcos": "test_loss", "cifar10": "test_accuracy"}
+Key = tuple[str, str, str]
+Values = dict[Key, list[float | str]]
 
 
 def main() -> None:
-    """Train what is missing and write the table."""
+    """Train what is missing and write the page."""
+    asked = arguments()
+    epochs = asked.epochs or EPOCHS[asked.task]
+    keys = [*itertools.product(DEVICES, asked.paths, asked.rules)]
+    keys += [(ORACLE[0], path, ORACLE[1]) for path in asked.paths]
+    points = [{"device": device, "update.path": path, "rule": rule} for device, path, rule in keys]
+    card = {
+        "title": f"Rules by device and update path: {asked.task}",
+        "experiment": {"task": asked.task, "epochs": epochs},
+        "list": points,
+        "seeds": asked.seeds,
+        "keep": "folders" if asked.task == "cifar10" else "rows",
+    }
+    out = Path("runs/reports") / f"devices-{asked.task}-{epochs}epochs"
+    found = noisyhw.sweep(card, out=out, workers=asked.workers, data_dir=asked.data_dir)
+    final, best = values(found, METRIC[asked.task], asked.seeds)
+    (HERE / f"devices-{asked.task}.md").write_text("\n".join(page(asked, epochs, final, best)))
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,58 +64,93 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    epochs = arguments.epochs or EPOCHS[arguments.task]
-    keys = list(itertools.product(DEVICES, get_args(PathName), RULES, range(arguments.seeds)))
-    keys.sort(key=lambda key: key[3])
-    jobs = [(arguments.task, epochs, arguments.data_dir, key) for key in keys]
-    with ProcessPoolExecutor(
-        arguments.workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        results = dict(zip(keys, pool.map(run_one, jobs), strict=True))
-    command = f"python reports/devices.py {arguments.task} --seeds {arguments.seeds} --epochs {epochs}"
-    command += " --data-dir DATA" if arguments.data_dir else ""
-    write(arguments.task, epochs, arguments.seeds, results, command)
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
+    parser.add_argument("--paths", nargs="+", choices=get_args(PathName), default=get_args(PathName))
+    return parser.parse_args()
 
 
-def run_one(job: tuple[str, int, Path | None, Key]) -> float | str:
-    """The last epoch's metric, or why there is none."""
-    task, epochs, data_dir, (device, path, rule, seed) = job
-    out = Path("runs/reports/devices") / f"{task}-{device}-{path}-{rule}-{epochs}epochs-{seed}"
-    options: dict[str, Any] = {"task": task, "device": device, "rule": rule, "epochs": epochs, "seed": seed}
-    try:
-        run = noisyhw.train(**options, sets=[f"update.path={path}"], out=out, data_dir=data_dir)
-    except noisyhw.NoisyhwError as error:
-        return str(error)
-    print(f"{out.name}: {run.status} {run.reason or ''}", flush=True)
-    return float(run.metrics[METRIC[task]].iloc[-1]) if run.status == "done" else f"diverged: {run.reason}"
+def values(found: noisyhw.Sweep, metric: str, seeds: int) -> tuple[Values, Values]:
+    """The last and the best epoch's metric of each seed, or why there is none."""
+    table = found.table
+    rows = table[table["seed"] < seeds]
+    best = extremes(found.curves, metric)
+    final, peak = Values(), Values()
+    for row in rows.to_dict("records"):
+        key = row["device"], row["update.path"], row["rule"]
+        ended = row["status"] == "done"
+        lost = f"{row['status']}: {row['reason']}"
+        final.setdefault(key, []).append(row[metric] if ended else lost)
+        peak.setdefault(key, []).append(best[row["identity"]] if ended else lost)
+    return final, peak
 
 
-def write(task: str, epochs: int, seeds: int, results: dict[Key, float | str], command: str) -> None:
-    """The Markdown page."""
-    what = METRIC[task].replace("_", " ")
-    lines = [f"# DANP and DNP by device and update path: {task}, {epochs} epochs", ""]
-    lines += [f"Final {what}: mean (low to high) of {seeds} seeds. Noise is on in training and in test.", ""]
-    lines += ["| device | update path | " + " | ".join(RULES) + " |", "|---|---|" + "---|" * len(RULES)]
+def extremes(curves: pd.DataFrame, metric: str) -> dict[str, float]:
+    """By run, the highest accuracy or lowest loss of its epochs."""
+    runs = curves.groupby("identity")[metric]
+    best = runs.max() if metric.endswith("accuracy") else runs.min()
+    return {str(identity): float(value) for identity, value in best.items()}
+
+
+def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values) -> list[str]:
+    """The lines of the page."""
+    what = METRIC[asked.task].replace("_", " ")
+    top = "Peak" if what.endswith("accuracy") else "Lowest"
+    seeds = f"mean (low to high) of {asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
     remarks: list[str] = []
-    for device, path in itertools.product(DEVICES, get_args(PathName)):
-        cells = [
-            cell([results[device, path, rule, seed] for seed in range(seeds)], remarks) for rule in RULES
-        ]
+    lines = [f"# Rules by device and update path: {asked.task}, {epochs} epochs", ""]
+    lines += [f"Final {what}: {seeds}. Noise is on in training and in test.", ""]
+    lines += table(final, DEVICES, asked.paths, asked.rules, remarks)
+    lines += ["", f"{top} {what} of any epoch, the test itself being noisy: {seeds} that ended.", ""]
+    lines += table(best, DEVICES, asked.paths, asked.rules, [])
+    device, rule = ORACLE
+    lines += ["", f"For comparison, {rule} on the {device} device: final, and of any epoch.", ""]
+    lines += ["| update path | final | " + top.lower() + " |", "|---|---|---|"]
+    for path in asked.paths:
+        key = device, path, rule
+        lines.append(f"| {path} | {cell(final[key], remarks)} | {cell(best[key], [])} |")
+    lines += ["", *effort(asked, epochs), "", *dict.fromkeys(remarks)]
+    return [*lines, "", "Made by", "", "```", command(asked, epochs), "```", ""]
+
+
+def table(
+    found: Values, devices: Iterable[str], paths: Sequence[str], rules: Sequence[str], remarks: list[str]
+) -> list[str]:
+    """A line for each device and path, a column for each rule."""
+    lines = ["| device | update path | " + " | ".join(rules) + " |", "|---|---|" + "---|" * len(rules)]
+    for device, path in itertools.product(devices, paths):
+        cells = [cell(found[device, path, rule], remarks) for rule in rules]
         lines.append(f"| {device} | {path} | " + " | ".join(cells) + " |")
-    lines += ["", *dict.fromkeys(remarks), "", "Made by", "", "```", command, "```", ""]
-    (HERE / f"devices-{task}.md").write_text("\n".join(lines))
+    return lines
 
 
-def cell(values: list[float | str], remarks: list[str]) -> str:
+def cell(seeds: list[float | str], remarks: list[str]) -> str:
     """Say the mean (low to high), and how many did not end."""
-    ended = [value for value in values if isinstance(value, float)]
-    remarks += [f"- {value}" for value in values if isinstance(value, str)]
-    lost = len(values) - len(ended)
+    ended = [value for value in seeds if isinstance(value, float)]
+    remarks += [f"- {value}" for value in seeds if isinstance(value, str)]
+    lost = len(seeds) - len(ended)
     if not ended:
-        return f"none of {len(values)} ended"
+        return f"none of {len(seeds)} ended"
     text = f"{sum(ended) / len(ended):.3f} ({min(ended):.3f} to {max(ended):.3f})"
-    return text + (f", {lost} of {len(values)} did not end" if lost else "")
+    return text + (f", {lost} of {len(seeds)} did not end" if lost else "")
+
+
+def effort(asked: argparse.Namespace, epochs: int) -> list[str]:
+    """What a run of each rule asks of the device: the same on all of them."""
+    samples = len(noisyhw.get_task(asked.task).load(data_dir=asked.data_dir).train_x)
+    lines = ["| rule | forward passes a sample and step | forward passes in training |", "|---|---|---|"]
+    for rule in (*asked.rules, ORACLE[1]):
+        options: dict[str, Any] = {"device": "ideal", "task.name": asked.task, "rule.name": rule}
+        one = resolve(load_experiment(None, options | {"epochs": epochs}))
+        lines.append(f"| {rule} | {passes_per_sample(one)} | {forward_passes(one, samples):,} |")
+    return lines
+
+
+def command(asked: argparse.Namespace, epochs: int) -> str:
+    """What makes this page again."""
+    text = f"python reports/devices.py {asked.task} --seeds {asked.seeds} --epochs {epochs}"
+    text += " --data-dir DATA" if asked.data_dir else ""
+    text += "" if asked.rules == RULES else " --rules " + " ".join(asked.rules)
+    return text + ("" if asked.paths == get_args(PathName) else " --paths " + " ".join(asked.paths))
 
 
 if __name__ == "__main__":

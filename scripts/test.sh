@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The gate: format, lint, types, tests (two at once, of one thread each). The same here and in CI.
+# The gate: format, lint, types, tests (two files at once, on one thread each). The same here and in CI.
 #
 #   bash scripts/test.sh           everything
 #   bash scripts/test.sh --quick   without the slow tests
@@ -16,4 +16,4 @@ fi
 .venv/bin/ruff format --check --quiet . || { echo "some files are not formatted; run: .venv/bin/ruff format ." >&2; exit 1; }
 .venv/bin/ruff check --quiet .
 .venv/bin/mypy
-OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup "${select[@]}" "$@"
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile "${select[@]}" "$@"

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one wheel for all
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("noisyhw", "cli", "devices", "configs")
 FOREIGN = ("/" + "work/", "pypi" + ".org")

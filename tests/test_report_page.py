@@ -19,7 +19,6 @@ PROGRAM = find_browser()
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here; scripts/browser.sh installs it"),
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
 ]
 
 

@@ -31,8 +31,6 @@ from noisyhw.training import run as running
 
 SCRIPT = Path(sys.executable).parent / "noisyhw"
 
-pytestmark = pytest.mark.xdist_group("sweeps")  # one at a time, each with processes of its own
-
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:

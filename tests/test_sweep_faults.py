@@ -20,7 +20,6 @@ import noisyhw
 from noisyhw.sweeps import load, load_curves
 from noisyhw.training.run import Interrupted
 
-pytestmark = pytest.mark.xdist_group("sweeps")  # one at a time, each with processes of its own
 SCRIPT = Path(sys.executable).parent / "noisyhw"
 LONGER = CARD | {"experiment": SMALL | {"epochs": 25}}
 """16 runs of 200 batches."""
