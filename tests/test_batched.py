@@ -248,11 +248,19 @@ def test_a_runs_bits_do_not_depend_on_the_others_numbers(field: str) -> None:
     assert losses(made) == [losses([one])[0] for one in made]
 
 
+@pytest.mark.parametrize("widths", ["[7]", "[9, 5]", "[3, 33]"])
+@pytest.mark.parametrize("kind", [*KINDS[:1], *KINDS[4:6]], ids="-".join)
+def test_products_of_any_shape_do_not_tell_the_stacks_size(kind: tuple[str, str, str], widths: str) -> None:
+    """In some shapes MKL sums in an order that hangs on where in memory a matrix lies."""
+    made = [experiment(*kind, f"network.hidden={widths}", seed=seed, epochs=1) for seed in range(3)]
+    assert losses(made) == [losses([one])[0] for one in made]
+
+
 @pytest.mark.parametrize(
     "sets",
     [
-        ("device.periphery.nonlinearity={alpha: 2.0}",),
-        ("device.read_noise.weight_dependent={coefficient: 0.1, exponent: 0.35}",),
+        ("device.periphery={input_scaling: max, nonlinearity: {alpha: 2.0}}",),
+        (BOUNDS, "device.read_noise.weight_dependent={coefficient: 0.1, exponent: 0.35}"),
         (BOUNDS, PROGRAMMED[1].replace("constant: 0.02", "saturating: 0.1, saturates_at: 0.2")),
     ],
     ids=" ".join,

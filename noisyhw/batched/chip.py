@@ -12,7 +12,8 @@ from torch import Tensor
 from ..chip.chip import Chip
 from ..chip.layer import Layer
 from .layout import Number
-from .tile import StackedTile, products
+from .products import aligned, differentiable_products, outer_products, product, products
+from .tile import StackedTile
 
 
 class StackedLayer(Layer):
@@ -71,8 +72,8 @@ class StackedLayer(Layer):
         """Noise-free pre-activations with the present weights, for a digital twin."""
         prepared = self.split(x)
         if self.r is not None:
-            prepared = torch.matmul(prepared, self.r.mT)
-        y = torch.matmul(prepared, self.stacked.seen().mT)
+            prepared = differentiable_products(prepared, self.r)
+        y = differentiable_products(prepared, self.stacked.seen())
         return (y if self.bias is None else y + self.bias).view(x.shape[0], x.shape[1], self.units)
 
     def learn_decorrelation_(
@@ -84,9 +85,10 @@ class StackedLayer(Layer):
         """
         assert self.r is not None
         own = self.split(x)
-        covariance = torch.bmm(own.mT, own).mul_(rate).mul_(-1 / own.shape[1])
+        covariance = outer_products(own, own).mul_(rate).mul_(-1 / own.shape[1])
         covariance.diagonal(dim1=-2, dim2=-1).zero_()
-        self.r.add_(torch.bmm(covariance.masked_fill_(dead[:, None, None], 0.0), self.r))
+        covariance.masked_fill_(dead[:, None, None], 0.0)
+        self.r.add_(product(aligned(covariance), aligned(self.r)))
 
 
 class StackedChip(Chip):

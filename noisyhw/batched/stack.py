@@ -19,6 +19,7 @@ from .cells import STACKED as CELLS
 from .chip import StackedChip, StackedLayer
 from .layout import Layout, per_replica
 from .paths import STACKED as PATHS
+from .products import outer_products
 
 
 class Stack:
@@ -155,7 +156,7 @@ class Stack:
         layers = self.chip.layers
         for i, (layer, values, signal) in enumerate(zip(layers, seen.inputs, signals, strict=True)):
             x, d, out = layer.split(values), layer.split(signal), self.gradients[i]
-            torch.baddbmm(out, d.mT, x, beta=0, alpha=1 / x.shape[1], out=out)
+            torch.mul(outer_products(d, x), 1 / x.shape[1], out=out)
             if layer.bias is not None:
                 torch.mean(d, 1, out=self.gradients[len(layers) + i])
 

@@ -19,19 +19,10 @@ from ..tiles.analog import AnalogTile
 from ..tiles.base import Tile
 from .layout import per_replica
 from .merged import merged
+from .products import products
 from .vectors import in_vectors
 
 Stack4 = Float[Tensor, "reads replicas samples outputs"]
-
-
-def products(
-    x: Float[Tensor, "passes replicas samples inputs"], weight: Float[Tensor, "replicas outputs inputs"]
-) -> Float[Tensor, "passes replicas samples outputs"]:
-    """W x for every pass and replica, without a copy of ``x`` or of the weights."""
-    y = x.new_empty((*x.shape[:-1], weight.shape[1]))
-    for one, out in zip(x, y, strict=True):
-        torch.bmm(one, weight.mT, out=out)
-    return y
 
 
 class _StackedWeightDependent(WeightDependent):
