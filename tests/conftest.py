@@ -1,6 +1,7 @@
 """Shared by all tests: shapes and types are checked at every call; the real data sets are unpacked once."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,9 @@ def _modules() -> list[str]:
 
 
 check_calls(_modules())  # before anything imports noisyhw
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts behind & so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
