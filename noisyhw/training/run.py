@@ -31,7 +31,7 @@ from .resolve import resolve
 from .threads import computing_with, threads_for
 from .trainer import Row, Trainer
 
-ARITHMETIC = "2"
+ARITHMETIC = "3"
 """Raised whenever a change of the code changes a run's numbers; part of every run's identity."""
 CHECKPOINT_SECONDS = 15.0
 CREATED = "created"
