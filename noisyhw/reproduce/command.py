@@ -42,7 +42,7 @@ class Request:
 
     @property
     def command(self) -> str:
-        """How to ask for it again; the data folder is the reader's own."""
+        """What makes it, training included, from nothing; the data folder is the reader's own."""
         words = ["noisyhw", "reproduce", self.experiment]
         for flag, value in (
             ("--variant", self.variant),
@@ -55,8 +55,7 @@ class Request:
             ("--data-dir", "DATA" if self.data_dir else None),
         ):
             words += [flag, value] if value else []
-        flags = (("--synthetic", self.synthetic), ("--page-only", self.page_only))
-        return shlex.join([*words, *(flag for flag, on in flags if on)])
+        return shlex.join([*words, *(["--synthetic"] if self.synthetic else [])])
 
 
 def reproduce(request: Request, tell: Callable[[str], None], watching: WatcherFactory) -> Path:
