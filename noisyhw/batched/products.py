@@ -29,7 +29,7 @@ def _room(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Room for matrices, each of them at the start of a cache line."""
     size = shape[-2] * shape[-1]
     room = like.new_empty((*shape[:-2], size + -size % LINE))
-    return room[..., :size].unflatten(-1, tuple(shape[-2:]))
+    return room[..., :size].view(tuple(shape))
 
 
 def product(
