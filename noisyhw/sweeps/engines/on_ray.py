@@ -105,7 +105,13 @@ def _imported() -> Any:
 def _connect(ray: Any, workers: int | None, address: str | None) -> None:
     try:
         if address is None:
-            ray.init(num_cpus=workers, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+            ray.init(
+                address="local",  # not one that others have started here
+                num_cpus=workers,
+                log_to_driver=False,
+                include_dashboard=False,
+                logging_level="ERROR",
+            )
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
