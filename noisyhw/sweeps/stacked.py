@@ -9,8 +9,8 @@ from ..batched.alike import stack_key
 from ..batched.train import STACK, StackedRun, train_stack
 from ..cards.experiment import Experiment
 from ..devices.device import Device
-from ..rules import get_rule
 from ..tasks import Data, get_task
+from ..training.effort import passes_per_sample
 from .record import Job, Outcome, outcome
 
 NUMBERS = 600_000
@@ -45,10 +45,8 @@ def _numbers(experiment: Experiment) -> int:
     """Roughly what a step works on: activities of all passes, weights and as many moments."""
     hidden = experiment.network.hidden or ()
     widths = (get_task(experiment.task.name).inputs, *hidden)
-    rule, _ = get_rule(experiment.rule.name)
-    passes = 1 + len(rule.probes(len(widths))) * experiment.perturbation.passes
     weights = sum(a * b for a, b in zip(widths[:-1], hidden, strict=True))
-    return passes * (experiment.batch or 1) * sum(widths) + 2 * weights
+    return passes_per_sample(experiment) * (experiment.batch or 1) * sum(widths) + 2 * weights
 
 
 def stacked(jobs: Sequence[Job], data: Data, check: Callable[[], None]) -> list[Outcome]:

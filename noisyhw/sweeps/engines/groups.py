@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ...batched.train import STACK
 from ..jobs import Jobs
 from ..record import Job
 from ..stacked import key_of, largest_stack
+from .base import ATTEMPTS
 
 Group = list[Job]
 
@@ -18,6 +19,7 @@ class Groups:
 
     As many jobs are taken ahead as fill a stack for each worker. What is alike of them is divided evenly, so that every
     worker has work: 32 jobs and 2 workers give 2 groups of 16. What a run computes does not depend on its group.
+    Jobs whose worker died come last.
 
     Args:
         jobs: of the sweep.
@@ -28,17 +30,30 @@ class Groups:
         self._jobs = jobs if isinstance(jobs, Jobs) else Jobs(jobs)
         self._workers = workers
         self._ready: list[Group] = []
+        self._deaths: dict[str, int] = {}
+        self._again: list[Group] = []
 
     def next(self) -> Group | None:
         """Return the next group, and tell the sweep that it is begun; None: there are no more jobs."""
         if not self._ready:
             self._ready = divided(self._taken(), self._workers)
         if not self._ready:
-            return None
+            return self._again.pop(0) if self._again else None
         group = self._ready.pop(0)
         for job in group:
             self._jobs.begun(job)
         return group
+
+    def died(self, group: Iterable[Job]) -> list[Job]:
+        """Their worker died: hand jobs out again, each by itself, and return those that have had all attempts."""
+        lost = []
+        for job in group:
+            self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
+            if self._deaths[job.identity] < ATTEMPTS:
+                self._again.append([job])
+            else:
+                lost.append(job)
+        return lost
 
     def _taken(self) -> list[tuple[str | None, Job]]:
         """Jobs with their keys: one that trains alone, or all that can be put together."""

@@ -36,19 +36,16 @@ class OnRay:
             _connect(self._ray, workers, address)
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._task = self._ray.remote(num_cpus=1, max_retries=0)(_worked)
-        self._deaths: dict[str, int] = {}
-        self._again: list[Group] = []
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
         under_way: dict[Any, Group] = {}
-        self._deaths, self._again = {}, []
         groups = Groups(jobs, self.workers)
         try:
             while self._hand_out(groups, under_way):
                 ready, _ = self._ray.wait(list(under_way), num_returns=1)
                 for reference in ready:
-                    yield from self._outcomes(reference, under_way.pop(reference))
+                    yield from self._outcomes(reference, under_way.pop(reference), groups)
         finally:
             for reference in under_way:
                 self._ray.cancel(reference, force=True)
@@ -57,33 +54,23 @@ class OnRay:
 
     def _hand_out(self, groups: Groups, under_way: dict[Any, Group]) -> bool:
         while len(under_way) < self.workers:
-            group = groups.next() or (self._again.pop(0) if self._again else None)
+            group = groups.next()
             if group is None:
                 break
             under_way[self._task.remote(group)] = group
         return bool(under_way)
 
-    def _outcomes(self, reference: Any, group: Group) -> list[Outcome]:
+    def _outcomes(self, reference: Any, group: Group, groups: Groups) -> list[Outcome]:
         errors = self._ray.exceptions
         try:
             result: list[Outcome] = self._ray.get(reference)
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
-            return self._died(group, type(error).__name__)
+            how = type(error).__name__
+            reason = f"its worker or node died {ATTEMPTS} times ({how}: killed, or out of memory)"
+            return [outcome(job, "failed", reason) for job in groups.died(group)]
         return result
-
-    def _died(self, group: Group, how: str) -> list[Outcome]:
-        """Start runs again, each by itself; return those whose workers have died too often."""
-        failed = []
-        for job in group:
-            self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
-            if self._deaths[job.identity] < ATTEMPTS:
-                self._again.append([job])
-            else:
-                reason = f"its worker or node died {ATTEMPTS} times ({how}: killed, or out of memory)"
-                failed.append(outcome(job, "failed", reason))
-        return failed
 
 
 def _worked(group: Group) -> list[Outcome]:

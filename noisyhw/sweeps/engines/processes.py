@@ -101,26 +101,23 @@ class Processes:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or cores()
         self._pool: list[Worker] = []
-        self._deaths: dict[str, int] = {}
-        self._again: list[Group] = []
 
     def run(self, jobs: Iterator[Job]) -> Generator[Outcome, None, None]:
         """Compute the jobs (see :class:`noisyhw.sweeps.engines.base.Engine`)."""
-        self._deaths, self._again = {}, []
         groups = Groups(jobs, self.workers)
         try:
             while self._hand_out(groups):
                 by_connection = {worker.connection: worker for worker in self._pool if worker.jobs}
                 for ready in wait(list(by_connection)):
                     assert isinstance(ready, Connection)
-                    yield from self._ended(by_connection[ready])
+                    yield from self._ended(by_connection[ready], groups)
         finally:
             self._stop()
 
     def _hand_out(self, groups: Groups) -> bool:
         """Give every free worker a group, starting workers as needed; False: nothing is under way."""
         while sum(bool(worker.jobs) for worker in self._pool) < self.workers:
-            group = groups.next() or (self._again.pop(0) if self._again else None)
+            group = groups.next()
             if group is None:
                 break
             free = [worker for worker in self._pool if not worker.jobs]
@@ -130,7 +127,7 @@ class Processes:
             free[0].give(group)
         return any(worker.jobs for worker in self._pool)
 
-    def _ended(self, worker: Worker) -> Iterator[Outcome]:
+    def _ended(self, worker: Worker, groups: Groups) -> Iterator[Outcome]:
         """Yield the outcome that a worker has sent, or those of runs whose workers have died too often."""
         answer = worker.answer()
         if isinstance(answer, NoisyhwError):
@@ -141,12 +138,8 @@ class Processes:
             return
         self._pool.remove(worker)
         said = worker.stop(time.monotonic())
-        for job in worker.jobs.values():
-            self._deaths[job.identity] = self._deaths.get(job.identity, 0) + 1
-            if self._deaths[job.identity] < ATTEMPTS:
-                self._again.append([job])
-            else:
-                yield self._failed(job, worker.process.returncode, said)
+        for job in groups.died(worker.jobs.values()):
+            yield self._failed(job, worker.process.returncode, said)
 
     @staticmethod
     def _failed(job: Job, code: int, said: str) -> Outcome:
