@@ -79,6 +79,7 @@ def _alone(experiment: Experiment) -> str | None:
         (path == "auto" or experiment.batch is None, "the experiment is not resolved"),
         (path not in PATHS, f"update.path: '{path}' is not stacked; {', '.join(PATHS)} are"),
         (bool(experiment.network.conv), "network.conv: convolutions are not stacked"),
+        (bool(experiment.network.weight_scaling), "network.weight_scaling is not stacked"),
         (experiment.decorrelation.on == "tile", "decorrelation.on: tiles of R are not stacked"),
         (experiment.perturbation.antithetic, "perturbation.antithetic is not stacked"),
         (experiment.update.momentum > 0, "update.momentum is not stacked"),

@@ -79,6 +79,11 @@ class Network(Card):
         description="Initial weights: normal with std sqrt(2/n_in) (truncated at 2 std) or Glorot's.",
     )
     bias: bool = True
+    weight_scaling: Fraction | None = Field(
+        None,
+        description="Share of the device's range that a layer's largest first weight takes; read-outs are scaled back "
+        "digitally. 0: cells hold the weights as they are. Empty: the task's, on a device whose weights have bounds.",
+    )
 
 
 class Decorrelation(Card):

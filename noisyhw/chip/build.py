@@ -13,11 +13,14 @@ from ..cards.experiment import Network
 from ..devices.device import Device
 from ..errors import UsageError, choose
 from ..streams import stream
+from ..tiles.base import Tile
+from ..tiles.scaled import ScaledTile, range_factor
 from .chip import Chip
 from .layer import Layer
 from .losses import LOSSES
 from .patches import Patches
 
+NO_BOUND = "network.weight_scaling: weights of device '{}' have no bounds, so there is no range to fill; leave it out"
 TRUNCATED_STD = 0.87962566103423978
 """Std of a standard normal that is truncated at two standard deviations."""
 
@@ -49,8 +52,8 @@ def build_chip(
         centred: whether a running mean is taken off every layer's input after decorrelation.
 
     Raises:
-        UsageError: the device is none, the loss is unknown, there are convolutions and no image, or a patch is larger
-            than what it is cut from.
+        UsageError: the device is none, the loss is unknown, there are convolutions and no image, a patch is larger than
+            what it is cut from, or weights are to be scaled to the range of a device that has none.
     """
     if not isinstance(device, Device):
         raise UsageError(f"device: give a Device, e.g. Device('rram'), got {device!r}")
@@ -70,12 +73,21 @@ def build_chip(
         weight = initial_weight(network.init, outputs, inputs, stream(seed, name, "init", device=where))
         slope = None if index == len(shapes) - 1 else network.leaky_slope
         patches = cuts[index] if index < len(cuts) else None
-        tile = device.tile(weight, seed, name)
+        tile = _tile(device, weight, network.weight_scaling, seed, name)
         r_tile = None
         if decorrelated and decorrelation_on == "tile":
             r_tile = device.tile(torch.eye(inputs, device=where), seed, f"{name}/decorrelation")
         layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches, r_tile, centred))
     return Chip(layers, LOSSES[loss], seed, where)
+
+
+def _tile(device: Device, weight: Tensor, share: float | None, seed: int, name: str) -> Tile:
+    if not share:
+        return device.tile(weight, seed, name)
+    if device.bound is None:
+        raise UsageError(NO_BOUND.format(device.card.name))
+    factor = range_factor(weight, share, device.bound)
+    return ScaledTile(device.tile(weight / factor, seed, name), factor)
 
 
 def convolutions(network: Network, image: tuple[int, int, int] | None) -> list[Patches]:

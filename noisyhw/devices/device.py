@@ -48,6 +48,14 @@ class Device:
         return AnalogTile(self.card, weight, seed, name)
 
     @property
+    def bound(self) -> float | None:
+        """The largest weight that cells hold in both directions; 1 for an aihwkit preset, None if there is none."""
+        if self.card.preset is not None:
+            return 1.0
+        low, high = self.card.weights.min, self.card.weights.max
+        return None if low is None or high is None else min(-low, high)
+
+    @property
     def bit_reproducible(self) -> bool:
         """Whether the same seed gives the same bits; aihwkit's noise has no seed."""
         return self.card.backend == "noisyhw"

@@ -54,6 +54,8 @@ class Recipe:
         epochs: passes through the training set.
         decorrelation_rate: learning rate of R.
         learning_rate: by update path (see :func:`learning_rates`).
+        weight_scaling: share of a device's range, if it has one, that a layer's largest first weight takes; None:
+            weights are written as they are.
     """
 
     hidden: tuple[int, ...]
@@ -61,6 +63,7 @@ class Recipe:
     epochs: int
     decorrelation_rate: float
     learning_rate: Mapping[str, float]
+    weight_scaling: float | None = None
 
 
 def learning_rates(

@@ -73,7 +73,8 @@ class Cifar10(Task):
         batch=1000,
         epochs=50,
         decorrelation_rate=1e-3,
-        learning_rate=learning_rates(0.1, adam=1e-3),
+        learning_rate=learning_rates(0.03, adam=1e-3),
+        weight_scaling=0.6,
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

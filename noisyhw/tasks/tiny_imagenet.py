@@ -40,7 +40,8 @@ class TinyImageNet(Task):
         batch=1000,
         epochs=50,
         decorrelation_rate=1e-3,
-        learning_rate=learning_rates(0.1, adam=1e-3),
+        learning_rate=learning_rates(0.03, adam=1e-3),
+        weight_scaling=0.6,
     )
 
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

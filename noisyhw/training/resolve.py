@@ -13,10 +13,12 @@ from ..cards.experiment import (
     Transfer,
     UpdateChoice,
 )
+from ..chip.build import NO_BOUND
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
 from ..tasks import Task, get_task
+from ..tasks.base import Recipe
 
 T = TypeVar("T")
 
@@ -59,7 +61,10 @@ def resolve(experiment: Experiment) -> Experiment:
             f"loss: 'cross_entropy' needs classes, and {task.name} is a regression; use squared_error"
         )
     filled = {
-        "network": {"hidden": _or(experiment.network.hidden, recipe.hidden)},
+        "network": {
+            "hidden": _or(experiment.network.hidden, recipe.hidden),
+            "weight_scaling": _weight_scaling(experiment.network.weight_scaling, recipe, device),
+        },
         "loss": loss,
         "decorrelation": {"rate": _or(rate, recipe.decorrelation_rate) if decorrelated else None},
         "update": {
@@ -75,6 +80,17 @@ def resolve(experiment: Experiment) -> Experiment:
     for key, value in filled.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     return Experiment.model_validate(content)
+
+
+def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> float | None:
+    default = None if device.bound is None else recipe.weight_scaling
+    if given is None:
+        return default
+    if given and device.bound is None:
+        raise UsageError(NO_BOUND.format(device.card.name))
+    return (
+        given if given or default else None
+    )  # zero, where nothing would be scaled anyway, is as good as empty
 
 
 def _no_momentum(path: str) -> str:
