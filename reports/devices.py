@@ -5,18 +5,21 @@
     python reports/devices.py cifar10 --data-dir DATA --seeds 1 --rules danp dnp --paths mixed_precision adam
 
 The runs are a sweep, kept under runs/reports/devices-TASK-Nepochs/; finished ones are not repeated. Writes
-reports/devices-TASK.md. A run that diverges is shown as such.
+reports/devices-TASK.md, with its learning curves as PNG and SVG. A run that diverges is shown as such.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import noisyhw
 from noisyhw.cards import load_experiment
@@ -50,8 +53,10 @@ def main() -> None:
     }
     out = Path("runs/reports") / f"devices-{asked.task}-{epochs}epochs"
     found = noisyhw.sweep(card, out=out, workers=asked.workers, data_dir=asked.data_dir)
-    final, best = values(found, METRIC[asked.task], asked.seeds)
-    (HERE / f"devices-{asked.task}.md").write_text("\n".join(page(asked, epochs, final, best)))
+    metric, name = METRIC[asked.task], f"devices-{asked.task}"
+    final, best, pulses = values(found, metric, asked.seeds)
+    draw(asked, found.curves, metric, HERE / name)
+    (HERE / f"{name}.md").write_text("\n".join(page(asked, epochs, final, best, pulses)))
 
 
 def arguments() -> argparse.Namespace:
@@ -69,19 +74,20 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def values(found: noisyhw.Sweep, metric: str, seeds: int) -> tuple[Values, Values]:
-    """The last and the best epoch's metric of each seed, or why there is none."""
+def values(found: noisyhw.Sweep, metric: str, seeds: int) -> tuple[Values, Values, Values]:
+    """The last and the best epoch's metric of each seed, and its pulses a weight; or why there are none."""
     table = found.table
     rows = table[table["seed"] < seeds]
     best = extremes(found.curves, metric)
-    final, peak = Values(), Values()
+    final, peak, pulses = Values(), Values(), Values()
     for row in rows.to_dict("records"):
         key = row["device"], row["update.path"], row["rule"]
         ended = row["status"] == "done"
         lost = f"{row['status']}: {row['reason']}"
         final.setdefault(key, []).append(row[metric] if ended else lost)
         peak.setdefault(key, []).append(best[row["identity"]] if ended else lost)
-    return final, peak
+        pulses.setdefault(key, []).append(row["pulses_per_weight"] if ended else lost)
+    return final, peak, pulses
 
 
 def extremes(curves: pd.DataFrame, metric: str) -> dict[str, float]:
@@ -91,17 +97,55 @@ def extremes(curves: pd.DataFrame, metric: str) -> dict[str, float]:
     return {str(identity): float(value) for identity, value in best.items()}
 
 
-def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values) -> list[str]:
+def draw(asked: argparse.Namespace, curves: pd.DataFrame, metric: str, out: Path) -> None:
+    """A panel for each device and rule, a line for each update path: the mean with a band from low to high."""
+    figure = Figure(figsize=(3.2 * len(asked.rules), 10), dpi=110, layout="constrained")
+    grid = figure.subplots(len(DEVICES), len(asked.rules), sharex=True, sharey="row", squeeze=False)
+    ended = curves[(curves["seed"] < asked.seeds) & curves[metric].notna()]
+    for place, (device, rule) in zip(grid.flat, itertools.product(DEVICES, asked.rules), strict=True):
+        mine = ended[(ended["device"] == device) & (ended["rule"] == rule)]
+        for number, path in enumerate(asked.paths):
+            line(place, mine[mine["update.path"] == path], metric, f"C{number}", path)
+        place.set_title(f"{device}, {rule}", fontsize=9)
+        place.grid(alpha=0.3)
+        if metric.endswith("loss"):
+            place.set_yscale("log")
+    for left in grid[:, 0]:
+        left.set_ylabel(metric.replace("_", " "))
+    for below in grid[-1]:
+        below.set_xlabel("epoch")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(out.with_suffix(".png"))
+    figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
+
+
+def line(place: Axes, runs: pd.DataFrame, metric: str, color: str, label: str) -> None:
+    """Mean and band; an epoch that not all seeds reached is not drawn."""
+    by_epoch = runs.groupby("epoch")[metric]
+    whole = by_epoch.count() == by_epoch.count().max()
+    band = by_epoch.agg(["mean", "min", "max"])[whole]
+    place.plot(band.index, band["mean"], color=color, linewidth=1, label=label)
+    place.fill_between(band.index, band["min"], band["max"], color=color, alpha=0.2, linewidth=0)
+
+
+def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pulses: Values) -> list[str]:
     """The lines of the page."""
     what = METRIC[asked.task].replace("_", " ")
     top = "Peak" if what.endswith("accuracy") else "Lowest"
     seeds = f"mean (low to high) of {asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
     remarks: list[str] = []
     lines = [f"# Rules by device and update path: {asked.task}, {epochs} epochs", ""]
+    lines += [f"![learning curves](devices-{asked.task}.png)", "", "Bands: lowest and highest seed.", ""]
     lines += [f"Final {what}: {seeds}. Noise is on in training and in test.", ""]
     lines += table(final, DEVICES, asked.paths, asked.rules, remarks)
     lines += ["", f"{top} {what} of any epoch, the test itself being noisy: {seeds} that ended.", ""]
     lines += table(best, DEVICES, asked.paths, asked.rules, [])
+    lines += [
+        "",
+        "Pulses and programming events in the whole run, of all crossbars, divided by the number of weights:",
+    ]
+    lines += [f"{seeds} that ended; a dash: the device takes any change at once.", ""]
+    lines += table(pulses, DEVICES, asked.paths, asked.rules, [], digits=0)
     device, rule = ORACLE
     lines += ["", f"For comparison, {rule} on the {device} device: final, and of any epoch.", ""]
     lines += ["| update path | final | " + top.lower() + " |", "|---|---|---|"]
@@ -113,24 +157,32 @@ def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values) ->
 
 
 def table(
-    found: Values, devices: Iterable[str], paths: Sequence[str], rules: Sequence[str], remarks: list[str]
+    found: Values,
+    devices: Iterable[str],
+    paths: Sequence[str],
+    rules: Sequence[str],
+    remarks: list[str],
+    digits: int = 3,
 ) -> list[str]:
     """A line for each device and path, a column for each rule."""
     lines = ["| device | update path | " + " | ".join(rules) + " |", "|---|---|" + "---|" * len(rules)]
     for device, path in itertools.product(devices, paths):
-        cells = [cell(found[device, path, rule], remarks) for rule in rules]
+        cells = [cell(found[device, path, rule], remarks, digits) for rule in rules]
         lines.append(f"| {device} | {path} | " + " | ".join(cells) + " |")
     return lines
 
 
-def cell(seeds: list[float | str], remarks: list[str]) -> str:
+def cell(seeds: list[float | str], remarks: list[str], digits: int = 3) -> str:
     """Say the mean (low to high), and how many did not end."""
     ended = [value for value in seeds if isinstance(value, float)]
     remarks += [f"- {value}" for value in seeds if isinstance(value, str)]
     lost = len(seeds) - len(ended)
     if not ended:
         return f"none of {len(seeds)} ended"
-    text = f"{sum(ended) / len(ended):.3f} ({min(ended):.3f} to {max(ended):.3f})"
+    if any(math.isnan(value) for value in ended):
+        return "-"
+    mean, low, high = (f"{value:.{digits}f}" for value in (sum(ended) / len(ended), min(ended), max(ended)))
+    text = f"{mean} ({low} to {high})"
     return text + (f", {lost} of {len(seeds)} did not end" if lost else "")
 
 

@@ -27,7 +27,7 @@ from noisyhw.training.resolve import resolve
 from noisyhw.training.run import ARITHMETIC
 from noisyhw.training.trainer import Trainer
 
-HEADER = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,seconds"
+HEADER = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,pulses_per_weight,seconds"
 
 
 @pytest.fixture

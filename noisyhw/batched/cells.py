@@ -118,8 +118,9 @@ class StackedProgrammed(StackedCells):
 class StackedPulsed(StackedCells):
     """See :class:`.PulsedCells`."""
 
-    kept = ("weight", "inner")
+    kept = ("weight", "inner", "sent")
     inner: Float[Tensor, " cells"]
+    sent: Float[Tensor, " cells"]
 
     def __init__(self, layout: Layout, cells: Sequence[Sequence[Cells]]) -> None:
         super().__init__(layout, cells)
@@ -137,6 +138,7 @@ class StackedPulsed(StackedCells):
 
     def pulse(self, counts: Tensor) -> None:
         """Send whole pulses, up where positive and down where negative."""
+        self.sent.add_(counts.abs())
         cells = counts.nonzero().squeeze(1)
         sizes, number = self.segments.counts(cells), len(cells)
         ends, std = self._moved(counts, padded(cells))  # cell 0 once in a while again, and not looked at

@@ -71,6 +71,10 @@ class Cells(abc.ABC):
         """Move the weights by -rate sum_b d_b x_b^T, as the device does it."""
         self.write(product(d.t(), x).mul_(-rate))
 
+    def pulses(self) -> Float[Tensor, "outputs inputs"] | None:
+        """Pulses or programming events of every cell so far; None: these cells take neither."""
+        return None
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep (what was drawn once per device is drawn again from the seed)."""
         return {"weight": self.weight, "generator": self.generator.get_state()}
@@ -159,6 +163,10 @@ class ProgrammedCells(Cells):
                 self.weight[off] -= miss.mul_(noise.mul_(verify.correction_noise).add_(1))
             self.bounds.clip_(self.weight)
             self.events[off] += 1
+
+    def pulses(self) -> Tensor:
+        """Programming events of every cell, the first among them."""
+        return self.events.float()
 
     def state(self) -> dict[str, Any]:
         """Return weights, targets, counted events and the generator."""

@@ -42,6 +42,7 @@ class OneSidedCells(Cells):
         self.refreshes = torch.zeros(weight.shape, dtype=torch.int64, device=weight.device)
         self._program(torch.ones_like(self.refreshes, dtype=torch.bool), self.bounds.clip_(weight.clone()))
         self.weight = self.pair[0] - self.pair[1]
+        self.sent = torch.zeros_like(self.weight)
 
     def _steps(self) -> Tensor:
         if self.update.step_spread == 0:
@@ -76,6 +77,7 @@ class OneSidedCells(Cells):
 
     def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
         """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""
+        self.sent.add_(counts.sum(0))
         self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
         self._refresh()
         self.weight = self.pair[0] - self.pair[1]
@@ -106,12 +108,17 @@ class OneSidedCells(Cells):
         halves = torch.stack([target > 0, target < 0]) * size
         self.pair = torch.where(cells, halves.clamp(min=0).minimum(self.full), self.pair)
 
+    def pulses(self) -> Tensor:
+        """Pulses of both halves of every pair, and its refreshes."""
+        return self.sent + self.refreshes
+
     def state(self) -> dict[str, Any]:
-        """Return both conductances, how often each pair was refreshed, and the generator."""
-        return super().state() | {"pair": self.pair, "refreshes": self.refreshes}
+        """Return both conductances, counted pulses, how often each pair was refreshed, and the generator."""
+        return super().state() | {"pair": self.pair, "refreshes": self.refreshes, "sent": self.sent}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         super().load(state)
         self.pair = state["pair"].clone().to(self.pair.device)
         self.refreshes.copy_(state["refreshes"])
+        self.sent.copy_(state["sent"]) if "sent" in state else self.sent.fill_(torch.nan)

@@ -37,6 +37,10 @@ class PulsedCells(Cells):
 
     Source: the linear-step and soft-bounds devices of Gokmen & Vlasov, Front. Neurosci. 10:333 (2016), and
     Rasch et al., IEEE AICAS (2021).
+
+    Attributes:
+        sent: pulses of every cell since its first write, up and down, [outputs, inputs]; where several of a batch are
+            pooled, their mean number.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -50,6 +54,7 @@ class PulsedCells(Cells):
         self.pull_down = self._pull(self.step_down, self.bounds.low, card.update.slope_down)
         self.inner = self.bounds.clip_(weight.clone(memory_format=torch.contiguous_format))
         self.weight = self._shown(self.inner).clone()
+        self.sent = torch.zeros_like(self.inner)
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.update.step_distribution == "log_normal":
@@ -108,6 +113,7 @@ class PulsedCells(Cells):
         cells = slice(rows.start * inputs, rows.stop * inputs)
         inner = self.inner.view(-1)[cells]
         drawn = draw(*sums.part(rows), self._local_steps(inner, cells), self.generator)
+        self.sent.view(-1)[cells].add_(drawn.up).add_(drawn.down)
         self._land(cells, self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation), drawn.any)
 
     def _apply_everywhere(self, up: Tensor, down: Tensor) -> None:
@@ -135,10 +141,12 @@ class PulsedCells(Cells):
         return self.step_up, self.step_down, self.pull_up, self.pull_down
 
     def _apply(self, up: Tensor, down: Tensor) -> None:
+        both = up + down
+        self.sent.add_(both)
         if self.inner.device.type != "cpu":
             self._apply_everywhere(up, down)
             return
-        cells = (up + down).flatten().nonzero().squeeze(1)
+        cells = both.flatten().nonzero().squeeze(1)
         if cells.numel() == 0:
             return
         moved = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells, None)
@@ -191,14 +199,19 @@ class PulsedCells(Cells):
             _take(low.expand(self.inner.shape), cells), _take(high.expand(self.inner.shape), cells)
         )
 
+    def pulses(self) -> Tensor:
+        """Pulses of every cell since its first write."""
+        return self.sent
+
     def state(self) -> dict[str, Any]:
-        """Return inner and visible weights and the generator."""
-        return super().state() | {"inner": self.inner}
+        """Return inner and visible weights, counted pulses and the generator."""
+        return super().state() | {"inner": self.inner, "sent": self.sent}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         super().load(state)
         self.inner.copy_(state["inner"])
+        self.sent.copy_(state["sent"]) if "sent" in state else self.sent.fill_(torch.nan)
 
 
 def _take(values: Tensor, cells: Which) -> Tensor:

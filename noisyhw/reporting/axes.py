@@ -24,6 +24,7 @@ LABELS = {
     "perturbation.std": "std of the injected perturbation",
     "test_accuracy": "test accuracy",
     "test_loss": "test loss",
+    "pulses_per_weight": "pulses per weight",
 }
 """Names of fields whose own would not say enough."""
 TIMES = " (times the card's)"

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import RunError
 from ..training.environment import environment
 from ..training.files import write_text
+from ..training.folder import COLUMNS
 from .lines import Lines
 from .plan import Point
 from .record import Outcome, Record
@@ -136,7 +137,7 @@ class Store:
         Raises:
             RunError: the disk is full, or the folder cannot be written.
         """
-        columns = {key: [getattr(row, key) for row in outcome.rows] for key in _COLUMNS}
+        columns = {key: [getattr(row, key) for row in outcome.rows] for key in COLUMNS}
         with self.locked():
             Lines(self.path / "curves.jsonl").append(
                 [{"identity": outcome.record.identity, **columns}] if outcome.rows else []
@@ -193,17 +194,6 @@ class Store:
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
-
-
-_COLUMNS = (
-    "epoch",
-    "step",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-)
 
 
 def _byte(identity: str) -> int:

@@ -105,6 +105,10 @@ class AnalogTile(Tile):
         """Return a copy of what the cells hold (see :class:`Tile`)."""
         return self.array.held(self._free()).clone()
 
+    def pulses(self) -> Float[Tensor, "outputs inputs"] | None:
+        """Return what the cells have counted (see :class:`Tile`)."""
+        return self.cells.pulses()
+
     def set_age(self, age: float | int | str) -> None:
         """Let reads see the tile at that age (see :class:`Tile`)."""
         self.ageing.set(age, self.thermal.speed)

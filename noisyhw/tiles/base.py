@@ -53,6 +53,10 @@ class Tile(abc.ABC):
     def twin(self) -> Float[Tensor, "outputs inputs"]:
         """A copy of what the cells hold: for a named oracle's digital twin, tests and reports; never for a learner."""
 
+    def pulses(self) -> Float[Tensor, "outputs inputs"] | None:
+        """Pulses or programming events of every cell so far, for reports; None: there are none, or none are known."""
+        return None
+
     def set_age(self, age: float | int | str) -> None:
         """Let reads see the tile as it is that long after its last write; 0: freshly written.
 

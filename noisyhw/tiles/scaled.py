@@ -50,6 +50,10 @@ class ScaledTile(Tile):
         """Return the scaled weights (see :class:`Tile`)."""
         return self.tile.twin().mul_(self.factor)
 
+    def pulses(self) -> Float[Tensor, "outputs inputs"] | None:
+        """Return what the tile has counted (see :class:`Tile`)."""
+        return self.tile.pulses()
+
     def set_age(self, age: float | int | str) -> None:
         """Let reads see the tile at that age (see :class:`Tile`)."""
         self.tile.set_age(age)

@@ -20,6 +20,7 @@ from .files import load_checkpoint, save_checkpoint, sync, write_text
 from .trainer import Row
 
 COLUMNS = [field.name for field in fields(Row)]
+HEADER = ",".join(COLUMNS) + "\n"
 
 
 class FolderBusy(RunError):
@@ -70,7 +71,7 @@ class RunFolder:
         self.curve.unlink(missing_ok=True)
         write_text(self.config, yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
         write_text(self.environment, json.dumps(environment, indent=2) + "\n")
-        write_text(self.metrics, ",".join(COLUMNS) + "\n")
+        write_text(self.metrics, HEADER)
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Say how the run stands."""
@@ -99,11 +100,9 @@ class RunFolder:
         if row.epoch <= self.last_epoch:
             return
         self.last_epoch = row.epoch
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(_text(value) for value in asdict(row).values())
         try:
             with self.metrics.open("a") as file:
-                file.write(line.getvalue())
+                file.write(_line(row))
         except OSError as error:
             raise RunError(
                 f"{self.metrics}: cannot be written ({error.strerror}); free some space and --resume"
@@ -127,9 +126,11 @@ class RunFolder:
             raise RunError(f"{self.metrics}: cannot be read ({error}); start again with --fresh") from None
 
     def mend(self) -> None:
-        """Cut off a half-written last line."""
+        """Cut off a half-written last line, and add columns that an earlier version did not have."""
         text = self._table()
-        if not text.endswith("\n"):
+        if not text.startswith(HEADER):
+            write_text(self.metrics, HEADER + "".join(_line(row) for row in self.rows()))
+        elif not text.endswith("\n"):
             write_text(self.metrics, text[: text.rfind("\n") + 1])
 
     def save(self, identity: str, state: dict[str, Any]) -> None:
@@ -177,6 +178,10 @@ class RunFolder:
             yield
 
 
+def _line(row: Row) -> str:
+    return ",".join(_text(value) for value in asdict(row).values()) + "\n"
+
+
 def _text(value: float | int | None) -> str:
     return "" if value is None else repr(value)
 
@@ -192,5 +197,6 @@ def _row(entry: dict[str, str]) -> Row:
         train_accuracy=maybe(entry["train_accuracy"]),
         test_loss=float(entry["test_loss"]),
         test_accuracy=maybe(entry["test_accuracy"]),
+        pulses_per_weight=maybe(entry.get("pulses_per_weight", "")),
         seconds=float(entry["seconds"]),
     )

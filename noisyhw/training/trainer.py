@@ -32,7 +32,11 @@ EVALUATION_BATCH = 1000
 
 @dataclass(frozen=True)
 class Row:
-    """One finished epoch; losses in the task's own units, accuracies None for a regression."""
+    """One finished epoch; losses in the task's own units, accuracies None for a regression.
+
+    ``pulses_per_weight``: pulses and programming events so far, of all crossbars, over the number of weights; None
+    if the device takes neither, or does not tell.
+    """
 
     epoch: int
     step: int
@@ -40,6 +44,7 @@ class Row:
     train_accuracy: float | None
     test_loss: float
     test_accuracy: float | None
+    pulses_per_weight: float | None
     seconds: float
 
 
@@ -182,11 +187,20 @@ class Trainer:
             train_accuracy=train.hits / train.samples if classes else None,
             test_loss=test.loss / test.samples * self.data.loss_scale,
             test_accuracy=test.hits / test.samples if classes else None,
+            pulses_per_weight=self._pulses_per_weight(),
             seconds=self.seconds + time.perf_counter() - started,
         )
         self.epoch, self.batch_index = self.epoch + 1, 0
         self.tally, self.seconds = Tally(self.device), 0.0
         return row
+
+    def _pulses_per_weight(self) -> float | None:
+        paths = (*self.paths, *(path for path in self.decorrelations if path is not None))
+        counts = [tile.pulses() for path in paths for tile in path.tiles]
+        weights = sum(layer.tile.outputs * layer.tile.inputs for layer in self.chip.layers)
+        total = sum(float(count.sum(dtype=torch.float64)) for count in counts if count is not None)
+        known = None not in counts and not math.isnan(total)
+        return total / weights if known else None
 
     def evaluate(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> Tally:
         """Loss and hits of one pass, as noisy as the device is."""

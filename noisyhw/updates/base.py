@@ -20,6 +20,11 @@ class UpdatePath(abc.ABC):
         self.tile = tile
         self.learning_rate = learning_rate
 
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All crossbars that this path writes."""
+        return (self.tile,)
+
     @abc.abstractmethod
     def apply(self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"]) -> None:
         """Move the tile's weights along -mean_b d_b x_b^T, in this path's way."""

@@ -35,6 +35,11 @@ class TikiTaka(UpdatePath):
         self.one_hot = torch.eye(tile.inputs, device=self.fast.twin().device)
         self.shift = measured_symmetry(self.fast, self.one_hot, transfer.zero_shift)
 
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The slow array and the fast one."""
+        return self.tile, self.fast
+
     def apply(self, x: Tensor, d: Tensor) -> None:
         """Pulse the fast array and, if a transfer is due, read it and pulse the slow one."""
         self._gather(x, d)
