@@ -37,7 +37,7 @@ def load_device(name_or_path: str | Path, sets: Sequence[str] = ()) -> DeviceCar
         CardError: there is no such card, or it (with what it extends, and ``sets``) is wrong.
     """
     card = _read("device", _reference(name_or_path), Path(), ())
-    return _checked(DeviceCard, _lay_over(card, _overlay(map(_setting, sets))))
+    return _checked(DeviceCard, _lay_over(card, _overlay(map(setting, sets))))
 
 
 def load_experiment(
@@ -59,7 +59,7 @@ def load_experiment(
     card = empty if path is None else _read("experiment", _reference(path), Path(), ())
     given = [_option(key, value) for key, value in (options or {}).items() if value is not None]
     card = _lay_over(card, _overlay(given, expand=True))
-    return _checked(Experiment, _lay_over(card, _overlay(map(_setting, sets), expand=True)))
+    return _checked(Experiment, _lay_over(card, _overlay(map(setting, sets), expand=True)))
 
 
 def read_sweep(card: str | Path | Mapping[str, object]) -> tuple[SweepCard, Located, Path | None]:
@@ -94,15 +94,6 @@ def checked_experiment(tree: Located) -> Experiment:
         CardError: it is wrong.
     """
     return _checked(Experiment, tree)
-
-
-def setting(text: str) -> Setting:
-    """Return what ``key.path=value`` sets.
-
-    Raises:
-        CardError: it is not of that form.
-    """
-    return _setting(text)
 
 
 def known_devices() -> dict[str, Path]:
@@ -258,7 +249,12 @@ def _option(key: str, value: object) -> Setting:
     return key.split("."), located(value, f"option {key}" if "." in flag else f"option --{flag}")
 
 
-def _setting(text: str) -> Setting:
+def setting(text: str) -> Setting:
+    """Return what ``key.path=value`` sets.
+
+    Raises:
+        CardError: it is not of that form.
+    """
     origin = shorten(f"--set {text}")
     key, equals, written = text.partition("=")
     keys = key.strip().split(".")
