@@ -173,6 +173,24 @@ def test_noise_of_many_steps_a_pulse_moves_the_mean_of_many_pulses_at_once_as_it
         assert abs(float(found.std()) / std - 1) < 5 / math.sqrt(cells) + 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pairs", [300, 3000])
+def test_cells_that_noise_has_made_forget_their_start_spread_as_one_by_one(pairs: int) -> None:
+    """Such cells take few, large sub-steps: their mean is off by less than a tenth of their spread, which is right
+    within a tenth; 5 standard errors of 2500 cells on top."""
+    one, many = (make_tile(load_device("rram-exp"), torch.zeros(50, 50)) for _ in range(2))
+    draws = generator(1)
+    for _ in range(2 * pairs):
+        ups = (torch.rand((50, 50), generator=draws) < 0.5).float()
+        one.cells._apply(ups, 1 - ups)  # type: ignore[attr-defined]
+    send(many, float(pairs), float(pairs))
+    there, here = (tile.cells.inner for tile in (one, many))  # type: ignore[attr-defined]
+    spread = float(there.std())
+    assert spread > 0.1
+    assert abs(float(here.mean() - there.mean())) < (0.1 + 5 * 2**0.5 / 50) * spread
+    assert abs(float(here.std()) / spread - 1) < 0.1 + 5 / 50
+
+
 @pytest.mark.parametrize("slope", [0.3, 1.0])
 def test_a_straight_table_is_the_linear_step(slope: float) -> None:
     line = {"kind": "table", "weights": [LOW, HIGH], "up": [1 - slope * LOW / HIGH, 1 - slope]}

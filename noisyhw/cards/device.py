@@ -323,6 +323,11 @@ class DeviceCard(Card):
         "Empty: that too.",
     )
 
+    @property
+    def has_shape(self) -> bool:
+        """Whether pulses have a step that is not linear in the weight (see :mod:`.shapes`)."""
+        return isinstance(self.update, PulsedUpdate) and self.update.shape is not None
+
     @model_validator(mode="after")
     def _one_physics(self) -> Self:
         if self.preset is None:

@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from .base import Card, Count, Fraction, NonNegative, Positive
 from .device import DeviceCard
 
+SHAPED_STEPS = " shapes 2"
+"""Version of the arithmetic of devices whose steps have a shape: others' runs keep their identity when it changes."""
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
@@ -211,5 +213,5 @@ class Experiment(Card):
         content = self.model_dump(mode="json", exclude={"device"}, exclude_defaults=True)
         content["device"] = self.device.physics()
         content["data"] = data_version
-        content["code"] = code_version
+        content["code"] = code_version + (SHAPED_STEPS if self.device.has_shape else "")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

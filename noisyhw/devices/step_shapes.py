@@ -17,6 +17,12 @@ FINE_NOISE = 0.03
 """Nor by noise of more than this std."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
+SURELY_AT_REST = 30.0
+"""A cell whose distance to rest shrinks by e to this power has forgotten where it started,"""
+AS_GOOD_AS_AT_REST = 5.0
+"""or to this power, if its noise is ENOUGH sub-steps' or more, and so hides how it came there."""
+ENOUGH = 12
+"""Such cells need no more sub-steps than these, and noise alone asks for no more either."""
 MOST_SUB_STEPS = 200
 """The last of so many takes what is left, but for steps that grow on the way: those cells are at a bound by then."""
 SMALLEST = 1e-12
@@ -138,7 +144,8 @@ class ShapedCells(PulsedCells):
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
     209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one, but
     for its noise: this is drawn in every sub-step, of a std of at most 3 % of the range, so that the steps which
-    follow, and the bounds, see it. Where it is many steps large, it shifts the mean too.
+    follow, and the bounds, see it. Where it is many steps large, it shifts the mean too. So many pulses that a cell
+    forgets where it started go in at most 12 sub-steps.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -215,7 +222,7 @@ class Tangent:
         """The share of these pulses that may go at once, at least one pulse.
 
         Evenly interleaved, they start with a speed v and slow down at a rate l, so that they go no further than v / l,
-        and no further than v t in the share t of them.
+        and no further than v t in the share t of them. Cells that forget where they started may go further.
         """
         speed = (up * self.step_up - down * self.step_down).abs_()
         slowing = up * self.pull_up + down * self.pull_down
@@ -223,7 +230,11 @@ class Tangent:
         share = (fine / speed.clamp(min=SMALLEST)).minimum(self.steady(up, down))
         share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
         jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
-        share = share.minimum((FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST))
+        quiet = (FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST)
+        noisy = (slowing > AS_GOOD_AS_AT_REST) & (quiet < 1 / ENOUGH)
+        forgotten = noisy | (slowing > SURELY_AT_REST)
+        share = share.minimum(quiet.clamp_(min=1 / ENOUGH))
+        share = torch.where(forgotten, share.clamp(min=1 / ENOUGH), share)
         return share.maximum(1 / (up + down).clamp(min=1))
 
     def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, dict[bool, Tensor]]:
