@@ -144,7 +144,7 @@ def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pu
         "",
         "Pulses and programming events in the whole run, of all crossbars, divided by the number of weights:",
     ]
-    lines += [f"{seeds} that ended; a dash: the device takes any change at once.", ""]
+    lines += [f"{seeds} that ended; a dash: the device takes any change at once, or did not count.", ""]
     lines += table(pulses, DEVICES, asked.paths, asked.rules, [], digits=0)
     device, rule = ORACLE
     lines += ["", f"For comparison, {rule} on the {device} device: final, and of any epoch.", ""]
@@ -179,7 +179,8 @@ def cell(seeds: list[float | str], remarks: list[str], digits: int = 3) -> str:
     lost = len(seeds) - len(ended)
     if not ended:
         return f"none of {len(seeds)} ended"
-    if any(math.isnan(value) for value in ended):
+    ended = [value for value in ended if not math.isnan(value)]
+    if not ended:
         return "-"
     mean, low, high = (f"{value:.{digits}f}" for value in (sum(ended) / len(ended), min(ended), max(ended)))
     text = f"{mean} ({low} to {high})"

@@ -154,6 +154,22 @@ def counts(rows: Sequence[Row]) -> list[float | None]:
     return [row.pulses_per_weight for row in rows]
 
 
+def test_a_stack_of_an_earlier_version_goes_on_without_a_count(tmp_path: Path) -> None:
+    data, file, asked = get_task("digits").load(), tmp_path / "stack.pt", []
+
+    def twelve_steps() -> bool:
+        asked.append(True)
+        return len(asked) > 12
+
+    one = [experiment("rram")]
+    train_stack(one, data, checkpoint=file, should_stop=twelve_steps)
+    saved = torch.load(file, weights_only=True)
+    for row in saved["runs"][0]["rows"]:
+        del row["pulses_per_weight"]
+    torch.save(saved, file)
+    assert train_stack(one, data, checkpoint=file)[0].rows[0].pulses_per_weight is None
+
+
 def test_a_run_of_an_earlier_version_goes_on_without_a_count(tmp_path: Path) -> None:
     """Its table has no such column, and its checkpoint no such count."""
     with pytest.raises(Interrupted):

@@ -173,17 +173,34 @@ def test_noise_of_many_steps_a_pulse_moves_the_mean_of_many_pulses_at_once_as_it
         assert abs(float(found.std()) / std - 1) < 5 / math.sqrt(cells) + 0.01
 
 
+@pytest.mark.parametrize("start", [-1.0, -0.3, 0.0, 0.7])
+def test_a_steep_piece_of_a_curve_is_not_overshot(start: float) -> None:
+    """Pulses up and down cancel at 0, in a piece so steep that a cell would leave it in one coarse sub-step."""
+    shape = {
+        "kind": "table",
+        "weights": [-1, -0.05, 0.05, 1],
+        "up": [1.2, 1, 0.2, 0.15],
+        "down": [0.15, 0.2, 1, 1.2],
+    }
+    update = {"kind": "pulsed", "step": 0.01, "shape": shape}
+    tile = make_tile(make_card(weights={"min": -1.0, "max": 1.0}, update=update), torch.full((2, 3), start))
+    send(tile, 3000.0, 3000.0)
+    assert float(tile.twin().abs().max()) < 0.01
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("pairs", [300, 3000])
-def test_cells_that_noise_has_made_forget_their_start_spread_as_one_by_one(pairs: int) -> None:
+@pytest.mark.parametrize(("ups", "downs", "start"), [(300, 300, 0.0), (3000, 3000, 0.0), (3000, 1500, 0.9)])
+def test_cells_that_noise_has_made_forget_their_start_spread_as_one_by_one(
+    ups: int, downs: int, start: float
+) -> None:
     """Such cells take few, large sub-steps: their mean is off by less than a tenth of their spread, which is right
     within a tenth; 5 standard errors of 2500 cells on top."""
-    one, many = (make_tile(load_device("rram-exp"), torch.zeros(50, 50)) for _ in range(2))
+    one, many = (make_tile(load_device("rram-exp"), torch.full((50, 50), start)) for _ in range(2))
     draws = generator(1)
-    for _ in range(2 * pairs):
-        ups = (torch.rand((50, 50), generator=draws) < 0.5).float()
-        one.cells._apply(ups, 1 - ups)  # type: ignore[attr-defined]
-    send(many, float(pairs), float(pairs))
+    for _ in range(ups + downs):
+        up = (torch.rand((50, 50), generator=draws) < ups / (ups + downs)).float()
+        one.cells._apply(up, 1 - up)  # type: ignore[attr-defined]
+    send(many, float(ups), float(downs))
     there, here = (tile.cells.inner for tile in (one, many))  # type: ignore[attr-defined]
     spread = float(there.std())
     assert spread > 0.1

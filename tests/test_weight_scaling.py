@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from aihwkit_support import needs_aihwkit
 from run_support import CtrlC, table, tiny
 from support import assert_mean, assert_std, make_card, normal, through_a_file, updating
 from torch import Tensor
 
 import noisyhw
+from noisyhw.batched import stack_key, train_stack
 from noisyhw.cards import load_device, load_experiment
-from noisyhw.cards.experiment import Experiment, Network
+from noisyhw.cards.experiment import Convolution, Experiment, Network
 from noisyhw.chip.build import build_chip
 from noisyhw.devices.device import Device
 from noisyhw.errors import UsageError
+from noisyhw.tasks import get_task
 from noisyhw.tiles.scaled import ScaledTile, range_factor
 from noisyhw.training.resolve import resolve
 from noisyhw.training.run import Interrupted
@@ -118,6 +121,58 @@ def test_every_update_path_learns_on_scaled_tiles_and_resumes_with_the_same_bits
     assert table(whole.path) == table(resumed.path)
     plain = tiny(tmp_path / "plain", f"update.path={path}", device="rram")
     assert table(whole.path) != table(plain.path)
+
+
+def test_a_scaled_tile_ages_and_warms_as_its_device_does() -> None:
+    drift = {"drift": {"nu": 0.1, "t0_s": 1.0}, "temperature": {"conductance_tc": -0.001}}
+    tile = scaled(drift)
+    x = normal(1, 20, 9, seed=2)
+    fresh = tile.forward(x)
+    tile.set_age("1d")
+    old = tile.forward(x)
+    torch.testing.assert_close(old, fresh * (1 + 86400.0) ** -0.1, rtol=1e-3, atol=1e-6)
+    tile.set_age(0)
+    tile.set_temperature(400.0)
+    assert not torch.equal(tile.forward(x), fresh)
+
+
+def test_convolutions_and_decorrelation_tiles_are_scaled_and_not_scaled() -> None:
+    """Kernels are weights and are scaled; a decorrelation matrix starts as the identity and is written as it is."""
+    network = Network(conv=(Convolution(channels=4),), weight_scaling=0.6)
+    chip = build_chip(
+        Device(make_card(weights=BOUNDED)),
+        (64, 10),
+        network,
+        image=(1, 8, 8),
+        decorrelated=True,
+        decorrelation_on="tile",
+    )
+    assert all(isinstance(layer.tile, ScaledTile) for layer in chip.layers)
+    assert not any(isinstance(layer.r_tile, ScaledTile) for layer in chip.layers)
+    plain = build_chip(
+        Device("ideal"), (64, 10), network.model_copy(update={"weight_scaling": None}), image=(1, 8, 8)
+    )
+    x = normal(5, 64, seed=3)
+    torch.testing.assert_close(chip.predict(x), plain.predict(x), rtol=1e-4, atol=1e-5)
+
+
+def test_scaled_runs_train_alone() -> None:
+    one = resolved("rram", "digits", **{"network.weight_scaling": 0.6})
+    assert stack_key(one) is None
+    with pytest.raises(UsageError, match=r"network\.weight_scaling is not stacked"):
+        train_stack([one, one], get_task("digits").load())
+
+
+@needs_aihwkit
+def test_tiles_of_aihwkit_are_scaled_too() -> None:
+    card = load_device("rram-aihwkit")
+    weight = normal(12, 9, seed=1, std=0.02)
+    factor = range_factor(weight, 0.6, 1.0)
+    tile = ScaledTile(Device(card).tile(weight / factor, 0, "tile"), factor)
+    x = normal(1, 4000, 9, seed=2)
+    noise = tile.forward(x) - x @ tile.twin().t()
+    plain = tile.tile.forward(x) - x @ tile.tile.twin().t()
+    assert float(noise.std() / plain.std()) == pytest.approx(factor, rel=0.05)
 
 
 def test_cifar10_fills_the_range_of_a_device_that_has_one() -> None:

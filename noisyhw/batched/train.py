@@ -208,5 +208,7 @@ class _Batch:
             )
         for run, std, known in zip(self.runs, saved["stds"], saved["runs"], strict=True):
             run.status, run.reason, run.perturbation_std = known["status"], known["reason"], std
-            run.rows = [Row(**row) for row in known["rows"]]
+            run.rows = [
+                Row(**{"pulses_per_weight": None} | row) for row in known["rows"]
+            ]  # earlier ones count none
         return saved

@@ -325,8 +325,9 @@ class DeviceCard(Card):
 
     @property
     def has_shape(self) -> bool:
-        """Whether pulses have a step that is not linear in the weight (see :mod:`.shapes`)."""
-        return isinstance(self.update, PulsedUpdate) and self.update.shape is not None
+        """Whether our own cells are pulsed in steps that are not linear in the weight (see :mod:`.shapes`)."""
+        update = self.update
+        return self.backend == "noisyhw" and isinstance(update, PulsedUpdate) and update.shape is not None
 
     @model_validator(mode="after")
     def _one_physics(self) -> Self:

@@ -116,11 +116,11 @@ class PulsedCells(Cells):
         self.sent.view(-1)[cells].add_(drawn.up).add_(drawn.down)
         self._land(cells, self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation), drawn.any)
 
-    def _apply_everywhere(self, up: Tensor, down: Tensor) -> None:
+    def _apply_everywhere(self, up: Tensor, down: Tensor, any_: Tensor) -> None:
         """Like :meth:`_apply`, without asking which cells are pulsed: an accelerator would have to be waited for."""
         cells = slice(0, self.inner.numel())
         up, down = up.flatten(), down.flatten()
-        pulsed = ((up + down) > 0).to(self.inner.dtype)
+        pulsed = any_.flatten().to(self.inner.dtype)
         self._land(cells, self._moved(self.inner.view(-1), up, down, cells, None), pulsed)
 
     def _land(self, cells: slice, moved: tuple[Tensor, Tensor | None], pulsed: Tensor) -> None:
@@ -144,7 +144,7 @@ class PulsedCells(Cells):
         both = up + down
         self.sent.add_(both)
         if self.inner.device.type != "cpu":
-            self._apply_everywhere(up, down)
+            self._apply_everywhere(up, down, both > 0)
             return
         cells = both.flatten().nonzero().squeeze(1)
         if cells.numel() == 0:

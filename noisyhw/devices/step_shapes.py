@@ -17,12 +17,12 @@ FINE_NOISE = 0.03
 """Nor by noise of more than this std."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
-SURELY_AT_REST = 30.0
-"""A cell whose distance to rest shrinks by e to this power has forgotten where it started,"""
-AS_GOOD_AS_AT_REST = 5.0
-"""or to this power, if its noise is ENOUGH sub-steps' or more, and so hides how it came there."""
-ENOUGH = 12
-"""Such cells need no more sub-steps than these, and noise alone asks for no more either."""
+ENOUGH = 24
+"""Noise asks for no more sub-steps than these, which may then be coarser. Where it would, a cell that has forgotten
+where it started needs no more at all: its distance to rest shrinks by e to the power of FORGOTTEN, and rest is no
+further than NEAR of its range."""
+FORGOTTEN = 5.0
+NEAR = 0.15
 MOST_SUB_STEPS = 200
 """The last of so many takes what is left, but for steps that grow on the way: those cells are at a bound by then."""
 SMALLEST = 1e-12
@@ -143,9 +143,8 @@ class ShapedCells(PulsedCells):
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number, and else the error falls
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
     209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one, but
-    for its noise: this is drawn in every sub-step, of a std of at most 3 % of the range, so that the steps which
-    follow, and the bounds, see it. Where it is many steps large, it shifts the mean too. So many pulses that a cell
-    forgets where it started go in at most 12 sub-steps.
+    for its noise: this is drawn in every sub-step, so that the steps which follow, and the bounds, see it. Where it is
+    many steps large, it shifts the mean too. Its std is at most 3 % of the range, or what 24 sub-steps leave.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -231,8 +230,8 @@ class Tangent:
         share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
         jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
         quiet = (FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST)
-        noisy = (slowing > AS_GOOD_AS_AT_REST) & (quiet < 1 / ENOUGH)
-        forgotten = noisy | (slowing > SURELY_AT_REST)
+        near = speed <= slowing * (NEAR * self.range)
+        forgotten = near & (slowing > FORGOTTEN) & (quiet < 1 / ENOUGH)
         share = share.minimum(quiet.clamp_(min=1 / ENOUGH))
         share = torch.where(forgotten, share.clamp(min=1 / ENOUGH), share)
         return share.maximum(1 / (up + down).clamp(min=1))

@@ -88,9 +88,9 @@ def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> floa
         return default
     if given and device.bound is None:
         raise UsageError(NO_BOUND.format(device.card.name))
-    return (
-        given if given or default else None
-    )  # zero, where nothing would be scaled anyway, is as good as empty
+    if given == 0 and default is None:
+        return None  # as if it were empty: nothing would be scaled anyway
+    return given
 
 
 def _no_momentum(path: str) -> str:

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """One row an epoch: epoch, step, train and test loss and accuracy, seconds."""
+        """One row an epoch: epoch, step, train and test loss and accuracy, pulses a weight, seconds."""
         return pd.DataFrame([row.__dict__ for row in RunFolder(self.path).rows()], columns=COLUMNS)
 
     @property

@@ -34,8 +34,8 @@ EVALUATION_BATCH = 1000
 class Row:
     """One finished epoch; losses in the task's own units, accuracies None for a regression.
 
-    ``pulses_per_weight``: pulses and programming events so far, of all crossbars, over the number of weights; None
-    if the device takes neither, or does not tell.
+    ``pulses_per_weight``: pulses and programming events so far, of all crossbars that learn, over the number of
+    weights; None if the device takes neither, or does not tell.
     """
 
     epoch: int
