@@ -23,6 +23,7 @@ import torch
 from run_support import DEVICES, PATHS, SMALL, CtrlC, assert_same_end, checkpoint, table, tiny
 
 import noisyhw
+from noisyhw.training import folder as folder_module
 from noisyhw.training import run as running
 from noisyhw.training.folder import RunFolder
 from noisyhw.training.run import Interrupted
@@ -55,6 +56,31 @@ def stopped(out: Path, *sets: str, after: int = 11, **options: object) -> Path:
         for both in itertools.product(DEVICES, PATHS)
     ],
 )
+class Killed(BaseException):
+    """As kill -9: nothing catches it, and nothing is put in order."""
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_a_run_killed_while_its_folder_is_made_starts_again(
+    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Record, config, environment and table are written one by one; the next is half there when the kill comes."""
+    written: list[Path] = []
+
+    def half(path: Path, text: str) -> None:
+        if len(written) == after:
+            path.with_name(path.name + ".part").write_text(text[: len(text) // 2])
+            raise Killed
+        written.append(path)
+        path.write_text(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "write_text", half)
+        with pytest.raises(Killed):
+            tiny(tmp_path / "run")
+    assert_same_end(tiny(tmp_path / "run").path, tiny(tmp_path / "whole").path)
+
+
 def test_a_resumed_run_ends_bit_for_bit_where_an_undisturbed_one_ends(
     tmp_path: Path, device: str, path: str
 ) -> None:
@@ -162,6 +188,7 @@ DRIVER = """
 import os, sys, time, random, signal
 import torch
 import noisyhw
+from noisyhw.training import folder as folder_module
 from noisyhw.training import run as running
 from noisyhw.tasks import get_task
 from noisyhw.cards.experiment import TaskCard

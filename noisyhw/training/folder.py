@@ -21,6 +21,8 @@ from .trainer import Row
 
 COLUMNS = [field.name for field in fields(Row)]
 HEADER = ",".join(COLUMNS) + "\n"
+BEGUN = ("lock", "run.json.part")
+"""What a kill can leave of a run whose record is not written yet."""
 
 
 class FolderBusy(RunError):
@@ -56,7 +58,7 @@ class RunFolder:
             RunError: it does, or cannot be read.
         """
         try:
-            found = sorted(entry.name for entry in self.path.iterdir() if entry.name != "lock")
+            found = sorted(entry.name for entry in self.path.iterdir() if entry.name not in BEGUN)
         except FileNotFoundError:
             return
         except OSError as error:
