@@ -45,17 +45,6 @@ def stopped(out: Path, *sets: str, after: int = 11, **options: object) -> Path:
     return out
 
 
-# Ctrl-C.
-
-
-@pytest.mark.usefixtures("no_picture")
-@pytest.mark.parametrize(
-    ("device", "path"),
-    [
-        pytest.param(*both, marks=() if "rram" in both or "mixed_precision" in both else pytest.mark.slow)
-        for both in itertools.product(DEVICES, PATHS)
-    ],
-)
 class Killed(BaseException):
     """As kill -9: nothing catches it, and nothing is put in order."""
 
@@ -81,6 +70,17 @@ def test_a_run_killed_while_its_folder_is_made_starts_again(
     assert_same_end(tiny(tmp_path / "run").path, tiny(tmp_path / "whole").path)
 
 
+# Ctrl-C.
+
+
+@pytest.mark.usefixtures("no_picture")
+@pytest.mark.parametrize(
+    ("device", "path"),
+    [
+        pytest.param(*both, marks=() if "rram" in both or "mixed_precision" in both else pytest.mark.slow)
+        for both in itertools.product(DEVICES, PATHS)
+    ],
+)
 def test_a_resumed_run_ends_bit_for_bit_where_an_undisturbed_one_ends(
     tmp_path: Path, device: str, path: str
 ) -> None:
