@@ -188,7 +188,6 @@ DRIVER = """
 import os, sys, time, random, signal
 import torch
 import noisyhw
-from noisyhw.training import folder as folder_module
 from noisyhw.training import run as running
 from noisyhw.tasks import get_task
 from noisyhw.cards.experiment import TaskCard

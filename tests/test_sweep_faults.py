@@ -167,7 +167,7 @@ def test_workers_killed_at_random_moments_are_replaced_and_their_runs_done_again
                     os.kill(moments.choice(workers), signal.SIGKILL)
                     kills += 1
         assert finish(process).startswith("16 of 16 runs done, 0 diverged, 0 failed")
-    assert kills >= 1  # a busy machine may end the sweep before more
+    assert kills >= 3
     assert len(records(folder)) == 16
     assert_ends_the_same(folder, wholes[keep])
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..cards.device import DeviceCard, OneSidedUpdate, ProgrammedUpdate, PulsedUpdate
+from ..cards.device import DeviceCard, OneSidedUpdate, ProgrammedUpdate
 from ..cards.experiment import Decorrelation, Experiment
 from ..rules import get_rule
 from ..tasks import get_task
@@ -110,7 +110,7 @@ def _device_alone(card: DeviceCard) -> str | None:
     update = card.update
     if isinstance(update, OneSidedUpdate):
         return "update: one_sided cells are not stacked"
-    if isinstance(update, PulsedUpdate) and update.shape is not None:
+    if card.has_shape:
         return "update.shape: only linear steps are stacked"
     if isinstance(update, ProgrammedUpdate) and update.verify is not None:
         return "update.verify is not stacked"

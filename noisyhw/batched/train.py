@@ -208,7 +208,6 @@ class _Batch:
             )
         for run, std, known in zip(self.runs, saved["stds"], saved["runs"], strict=True):
             run.status, run.reason, run.perturbation_std = known["status"], known["reason"], std
-            run.rows = [
-                Row(**{"pulses_per_weight": None} | row) for row in known["rows"]
-            ]  # earlier ones count none
+            uncounted = {"pulses_per_weight": None}  # in a checkpoint of an earlier version
+            run.rows = [Row(**uncounted | row) for row in known["rows"]]
         return saved

@@ -20,7 +20,6 @@ from .layer import Layer
 from .losses import LOSSES
 from .patches import Patches
 
-NO_BOUND = "network.weight_scaling: weights of device '{}' have no bounds, so there is no range to fill; leave it out"
 TRUNCATED_STD = 0.87962566103423978
 """Std of a standard normal that is truncated at two standard deviations."""
 
@@ -84,10 +83,22 @@ def build_chip(
 def _tile(device: Device, weight: Tensor, share: float | None, seed: int, name: str) -> Tile:
     if not share:
         return device.tile(weight, seed, name)
-    if device.bound is None:
-        raise UsageError(NO_BOUND.format(device.card.name))
-    factor = range_factor(weight, share, device.bound)
+    factor = range_factor(weight, share, bound_to_fill(device))
     return ScaledTile(device.tile(weight / factor, seed, name), factor)
+
+
+def bound_to_fill(device: Device) -> float:
+    """The weight that ``network.weight_scaling`` takes a share of.
+
+    Raises:
+        UsageError: the device's weights have no bounds.
+    """
+    if device.bound is None:
+        raise UsageError(
+            f"network.weight_scaling: weights of device '{device.card.name}' have no bounds, so there is no range to "
+            "fill; leave it out"
+        )
+    return device.bound
 
 
 def convolutions(network: Network, image: tuple[int, int, int] | None) -> list[Patches]:

@@ -179,6 +179,14 @@ class ProgrammedCells(Cells):
         self.events.copy_(state["events"])
 
 
+def load_count_(sent: Tensor, state: dict[str, Any]) -> None:
+    """Take up counted pulses; a state of an earlier version has none, and then the number is not known."""
+    if "sent" in state:
+        sent.copy_(state["sent"])
+    else:
+        sent.fill_(torch.nan)
+
+
 def verifying_read(
     error: Float[Tensor, " cells"], std: float, generator: torch.Generator
 ) -> Float[Tensor, " cells"]:

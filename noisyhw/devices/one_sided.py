@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cards.device import DeviceCard, OneSidedUpdate
-from .cells import Cells
+from .cells import Cells, load_count_
 from .pooled_pulses import draw, train_sums
 from .pulse_trains import draw_pulses, expected_pulses
 from .pulsed import FEW_SAMPLES, LARGEST_PULL, Move
@@ -121,4 +121,4 @@ class OneSidedCells(Cells):
         super().load(state)
         self.pair = state["pair"].clone().to(self.pair.device)
         self.refreshes.copy_(state["refreshes"])
-        self.sent.copy_(state["sent"]) if "sent" in state else self.sent.fill_(torch.nan)
+        load_count_(self.sent, state)

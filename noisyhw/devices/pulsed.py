@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..streams import normal_
-from .cells import Cells
+from .cells import Cells, load_count_
 from .pooled_pulses import TrainSums, draw, train_sums
 from .pulse_trains import draw_pulses, expected_pulses
 
@@ -211,7 +211,7 @@ class PulsedCells(Cells):
         """Take up a state that :meth:`state` returned."""
         super().load(state)
         self.inner.copy_(state["inner"])
-        self.sent.copy_(state["sent"]) if "sent" in state else self.sent.fill_(torch.nan)
+        load_count_(self.sent, state)
 
 
 def _take(values: Tensor, cells: Which) -> Tensor:

@@ -13,7 +13,7 @@ from ..cards.experiment import (
     Transfer,
     UpdateChoice,
 )
-from ..chip.build import NO_BOUND
+from ..chip.build import bound_to_fill
 from ..devices.device import Device
 from ..errors import UsageError
 from ..rules import Knows, Rule, get_rule
@@ -86,8 +86,8 @@ def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> floa
     default = None if device.bound is None else recipe.weight_scaling
     if given is None:
         return default
-    if given and device.bound is None:
-        raise UsageError(NO_BOUND.format(device.card.name))
+    if given:
+        bound_to_fill(device)  # refuses a device that has none
     if given == 0 and default is None:
         return None  # as if it were empty: nothing would be scaled anyway
     return given
