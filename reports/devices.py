@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import noisyhw
 from noisyhw.cards import load_experiment
 from noisyhw.cards.experiment import PathName
+from noisyhw.reproduce.drawing import draw_bands
 from noisyhw.training.effort import forward_passes, passes_per_sample
 from noisyhw.training.resolve import resolve
 
@@ -101,31 +101,20 @@ def draw(asked: argparse.Namespace, curves: pd.DataFrame, metric: str, out: Path
     """A panel for each device and rule, a line for each update path: the mean with a band from low to high."""
     figure = Figure(figsize=(3.2 * len(asked.rules), 10), dpi=110, layout="constrained")
     grid = figure.subplots(len(DEVICES), len(asked.rules), sharex=True, sharey="row", squeeze=False)
-    ended = curves[(curves["seed"] < asked.seeds) & curves[metric].notna()]
+    mine = curves[curves["seed"] < asked.seeds]
     for place, (device, rule) in zip(grid.flat, itertools.product(DEVICES, asked.rules), strict=True):
-        mine = ended[(ended["device"] == device) & (ended["rule"] == rule)]
-        for number, path in enumerate(asked.paths):
-            line(place, mine[mine["update.path"] == path], metric, f"C{number}", path)
+        here = mine[(mine["device"] == device) & (mine["rule"] == rule)]
+        by_path = {path: here[here["update.path"] == path] for path in asked.paths}
+        bands = {
+            path: runs.pivot(index="epoch", columns="seed", values=metric) for path, runs in by_path.items()
+        }
+        draw_bands(place, bands, metric.replace("_", " "), log=metric.endswith("loss"), counted=False)
         place.set_title(f"{device}, {rule}", fontsize=9)
         place.grid(alpha=0.3)
-        if metric.endswith("loss"):
-            place.set_yscale("log")
-    for left in grid[:, 0]:
-        left.set_ylabel(metric.replace("_", " "))
-    for below in grid[-1]:
-        below.set_xlabel("epoch")
+        place.label_outer()
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(out.with_suffix(".png"))
     figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
-
-
-def line(place: Axes, runs: pd.DataFrame, metric: str, color: str, label: str) -> None:
-    """Mean and band; an epoch that not all seeds reached is not drawn."""
-    by_epoch = runs.groupby("epoch")[metric]
-    whole = by_epoch.count() == by_epoch.count().max()
-    band = by_epoch.agg(["mean", "min", "max"])[whole]
-    place.plot(band.index, band["mean"], color=color, linewidth=1, label=label)
-    place.fill_between(band.index, band["min"], band["max"], color=color, alpha=0.2, linewidth=0)
 
 
 def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pulses: Values) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cli_support import Call, Said, said_by
+from matplotlib.figure import Figure
 from run_support import assert_same_end
 
 import noisyhw
@@ -19,6 +20,7 @@ from noisyhw.cards import load_experiment
 from noisyhw.cards.shipped import shipped_experiments
 from noisyhw.reproduce import paper, rates, trained
 from noisyhw.reproduce.claims import figure5_claims
+from noisyhw.reproduce.drawing import draw_bands
 from noisyhw.reproduce.outcome import Outcome
 from noisyhw.reproduce.plan import Cell, cells
 from noisyhw.reproduce.verdict import Word, agrees, judged
@@ -459,3 +461,16 @@ def test_figure_5_is_partial_with_fewer_epochs_and_not_run_without_runs() -> Non
     danp = [seen("clean", "danp", UP, whole=False), seen("noisy", "danp", UP)]
     dnp = [seen("clean", "dnp", UP), seen("noisy", "dnp", [])]
     assert words(danp + dnp) == ["partial"] + ["not run yet"] * 3
+
+
+def test_a_curve_is_of_the_same_seeds_from_end_to_end_and_keeps_its_colour() -> None:
+    axes = Figure().subplots()
+    nothing, stopped = (
+        pd.DataFrame(),
+        pd.DataFrame({0: [1.0, 2.0, 9.0], 1: [3.0, 4.0, None]}, index=[1, 2, 3]),
+    )
+    draw_bands(axes, {"empty": nothing, "stopped": stopped}, "loss")
+    [line] = axes.get_lines()
+    assert line.get_xydata().tolist() == [[1, 2], [2, 3]]
+    assert line.get_color() == "C1"
+    assert line.get_label() == "stopped (n=2)"

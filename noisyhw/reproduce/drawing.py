@@ -15,17 +15,30 @@ from .outcome import Outcome
 COLUMNS = 3
 
 
-def draw_bands(axes: Any, curves: Mapping[str, pd.DataFrame], ylabel: str, log: bool = False) -> None:
-    """Draw each label's mean over the columns of its table, and the band between lowest and highest."""
-    for label, table in curves.items():
-        if table.empty:
+def draw_bands(
+    axes: Any, curves: Mapping[str, pd.DataFrame], ylabel: str, log: bool = False, counted: bool = True
+) -> None:
+    """Draw each label's mean over the columns of its table, and the band between lowest and highest.
+
+    A curve ends where the first of its columns does, so that all of it is of the same seeds. A label keeps its colour
+    whether or not others have data.
+
+    Args:
+        axes: where.
+        curves: by label, a table of epochs with a column for each seed.
+        ylabel: what the values are.
+        log: draw them on a logarithmic axis.
+        counted: write the number of seeds behind the label.
+    """
+    for number, (label, table) in enumerate(curves.items()):
+        whole = table.dropna()
+        if whole.empty:
             continue
-        marker = "o" if len(table) == 1 else ""
-        [line] = axes.plot(
-            table.index, table.mean(axis=1), marker=marker, label=f"{label} (n={table.shape[1]})"
-        )
-        low, high = table.min(axis=1), table.max(axis=1)
-        axes.fill_between(table.index, low, high, alpha=0.2, color=line.get_color(), lw=0)
+        marker = "o" if len(whole) == 1 else ""
+        text = f"{label} (n={whole.shape[1]})" if counted else label
+        axes.plot(whole.index, whole.mean(axis=1), marker=marker, label=text, color=f"C{number}")
+        low, high = whole.min(axis=1), whole.max(axis=1)
+        axes.fill_between(whole.index, low, high, alpha=0.2, color=f"C{number}", lw=0)
     axes.set(xlabel="epoch", ylabel=ylabel)
     if log:
         axes.set_yscale("log")
