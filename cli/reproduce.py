@@ -23,7 +23,11 @@ def _split(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--epochs", type=click.IntRange(min=1), help="Stop there; more can follow.  [default: all]")
 @click.option("--variant", help="A reading of what the paper leaves open; see --list.  [default: the first]")
 @click.option("--iterations", callback=_split, metavar="1,10", help="figure2, figure8: noise iterations.")
-@click.option("--synthetic", is_flag=True, help="figure2, figure8: normal inputs instead of CIFAR-10.")
+@click.option(
+    "--inputs",
+    type=click.Choice(["synthetic", "cifar10"]),
+    help="figure2, figure8: normal numbers, or CIFAR-10.  [default: as in the paper]",
+)
 @click.option(
     "--precision",
     type=click.Choice(["float32", "tf32"]),
@@ -57,7 +61,7 @@ def reproduce(
     epochs: int | None,
     variant: str | None,
     iterations: tuple[str, ...],
-    synthetic: bool,
+    inputs: str | None,
     precision: Literal["float32", "tf32"],
     data_dir: Path | None,
     runs: Path,
@@ -88,7 +92,7 @@ def reproduce(
         epochs,
         variant,
         iterations,
-        synthetic,
+        inputs,
         precision,
         data_dir,
         runs,

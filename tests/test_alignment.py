@@ -14,13 +14,13 @@ from support import normal
 
 from noisyhw.reproduce import angle_studies
 from noisyhw.reproduce.alignment import ALL, RULES, Angle, Bench, angle, measure
-from noisyhw.reproduce.angle_page import ordering
+from noisyhw.reproduce.angle_page import _ranking, lacking, ordering
 from noisyhw.reproduce.angle_studies import STUDIES, AngleStudy, run_angles, synthetic
 from noisyhw.reproduce.precision import tf32
 
 TINY = {
-    "figure2": AngleStudy("figure2", (1, 4), (1e-6,), 2, "digits", 40, (8, 8)),
-    "figure8": AngleStudy("figure8", (2,), (1e-10, 1e-6, 1e-4, 1e-1), 2, "digits", 40, (8, 8)),
+    "figure2": AngleStudy("figure2", (1, 3), (1e-6,), "digits", 2, 40, (8, 8)),
+    "figure8": AngleStudy("figure8", (2,), (1e-10, 1e-6, 1e-4, 1e-1), "digits", 2, 40, (8, 8)),
 }
 
 
@@ -85,6 +85,39 @@ def test_the_ranking_is_read_from_means_over_seeds() -> None:
     assert ordering(table, ALL) == {1: "inp < anp < np"}
 
 
+def angles_of(orders: dict[int, str], seeds: int = 3) -> pd.DataFrame:
+    """A table in which the rules have these orders at these numbers of iterations, in every seed."""
+    rows = [
+        (rule, seed, at, 10.0 + place, ALL)
+        for at, order in orders.items()
+        for seed in range(seeds)
+        for place, rule in enumerate(order.split(" < "))
+    ]
+    return pd.DataFrame(rows, columns=["rule", "seed", "iterations", "degrees", "layer"])
+
+
+def test_an_order_that_ends_with_more_iterations_is_told_as_far_as_it_goes() -> None:
+    papers = "inp < anp < np"
+    ends = _ranking(angles_of({1: papers, 4: papers, 16: "inp < np < anp"}), ALL, papers, [])
+    assert str(ends.verdict) == "differs: holds up to 4"
+    assert ends.seen.endswith("(6 of 9 counts and seeds have the paper's order)")
+    assert str(_ranking(angles_of({1: papers, 4: papers}), ALL, papers, []).verdict) == "reproduced"
+    assert str(_ranking(angles_of({1: "np < anp < inp", 4: papers}), ALL, papers, []).verdict) == "differs"
+
+
+def test_angles_on_other_inputs_than_the_papers_get_no_final_verdict() -> None:
+    assert lacking(STUDIES["figure2"]) == lacking(STUDIES["figure8"]) == []
+    other = replace(STUDIES["figure2"], inputs="cifar10")
+    assert lacking(other) == ["on cifar10, where the paper's are synthetic"]
+    assert (other.page, STUDIES["figure2"].page) == ("figure-2-cifar10", "figure-2")
+
+
+def test_rules_meet_at_the_same_numbers_of_passes_in_figure_7() -> None:
+    counts = STUDIES["figure2"].iterations
+    layers = len(STUDIES["figure2"].hidden) + 1
+    assert len(set(counts) & {layers * count for count in counts}) == len(counts) - 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_a_figure_of_angles_is_measured_once_drawn_and_judged(
@@ -96,7 +129,7 @@ def test_a_figure_of_angles_is_measured_once_drawn_and_judged(
     page = TINY[name].page
     assert (said.code, said.out) == (0, f"{tmp_path / page}.md\n")
     text = (tmp_path / f"{page}.md").read_text()
-    assert "| partial: 2 of 3 seeds |" in text
+    assert "| partial: 2 of 3 seeds, on digits, where the paper's are" in text
     assert "reproduced |" not in text
     assert f"noisyhw reproduce {name} --seeds 2" in text
     kept = pd.read_csv(tmp_path / f"{page}.csv")
@@ -124,7 +157,7 @@ def test_parts_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None
 
 def test_synthetic_data_is_as_large_as_cifar10() -> None:
     data = synthetic(replace(STUDIES["figure2"], samples=50))
-    assert data.train_x.shape == (50, 3072)
+    assert data.train_x.shape == (500, 3072)
     assert data.train_x.std().item() == pytest.approx(1.0, abs=0.01)
     assert 0 <= int(data.train_y.min()) <= int(data.train_y.max()) < 10
 

@@ -21,7 +21,7 @@ from noisyhw.cards.shipped import shipped_experiments
 from noisyhw.reproduce import paper, rates, trained
 from noisyhw.reproduce.claims import figure5_claims
 from noisyhw.reproduce.drawing import draw_bands
-from noisyhw.reproduce.outcome import Outcome
+from noisyhw.reproduce.outcome import Outcome, outcomes
 from noisyhw.reproduce.plan import Cell, cells
 from noisyhw.reproduce.verdict import Word, agrees, judged
 
@@ -158,13 +158,13 @@ def test_part_of_the_training_data_is_never_called_reproduced(call: Call, place:
     assert "- SARCOS: partial training file, 3 of 9 rows" in (place / "reports/tiny.md").read_text()
 
 
-def test_a_run_that_diverged_is_told(call: Call, place: Path) -> None:
+def test_a_cell_of_which_a_seed_diverged_is_not_reproduced(call: Call, place: Path) -> None:
     call("tiny", "--rows", "danp")
     record = cell().folder(place / "runs", 0.01, 1) / "run.json"
     content = json.loads(record.read_text())
     record.write_text(json.dumps(content | {"status": "diverged", "reason": "loss is infinite in epoch 2"}))
     call("tiny", "--page-only")
-    assert lines_of(place)["danp"].endswith("| reproduced: 1 of 2 seeds diverged |")
+    assert lines_of(place)["danp"].endswith("| differs: 1 of 2 seeds diverged |")
     assert "diverged: loss is infinite in epoch 2" in (place / "reports/tiny.md").read_text()
 
 
@@ -415,17 +415,22 @@ def test_sarcos_decorrelates_as_appendix_j_says() -> None:
 
 
 class Seen(Outcome):
-    """An outcome with given curves, three seeds alike."""
+    """An outcome with given curves, the given seeds alike."""
 
     test: tuple[float, ...] = ()
     train: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
     whole = True
 
     @property
-    def tables(self) -> list[pd.DataFrame]:
+    def tables(self) -> dict[int, pd.DataFrame]:
         epochs = range(1, len(self.test) + 1)
         columns = {"epoch": epochs, "test_accuracy": self.test, "train_accuracy": self.train}
-        return [pd.DataFrame(columns)] * 3 if self.test else []
+        return {seed: pd.DataFrame(columns) for seed in self.seeds} if self.test else {}
+
+    @property
+    def epochs(self) -> int:
+        return len(self.test)
 
     @property
     def lacking(self) -> list[str]:
@@ -434,7 +439,7 @@ class Seen(Outcome):
 
 def seen(net: str, row: str, test: list[float], train: list[float] | None = None, whole: bool = True) -> Seen:
     study = paper._read(SHIPPED)["figure5"]
-    one = Seen(Cell(study, "paper", net, row), 1e-3, ())
+    one = Seen(Cell(study, "paper", net, row), 1e-3, {})
     for name, value in (("test", tuple(test)), ("train", tuple(train or test)), ("whole", whole)):
         object.__setattr__(one, name, value)
     return one
@@ -474,3 +479,19 @@ def test_a_curve_is_of_the_same_seeds_from_end_to_end_and_keeps_its_colour() -> 
     assert line.get_xydata().tolist() == [[1, 2], [2, 3]]
     assert line.get_color() == "C1"
     assert line.get_label() == "stopped (n=2)"
+
+
+def test_clean_and_noisy_are_compared_over_the_seeds_and_epochs_that_both_have() -> None:
+    clean, noisy = seen("clean", "danp", UP), seen("noisy", "danp", UP[:4])
+    object.__setattr__(noisy, "seeds", (1, 2))
+    told = figure5_claims([clean, noisy])[0]
+    assert told.seen == "clean 38.0, noisy 38.0 (n=2, 4 epochs)"
+
+
+def test_peaks_are_of_the_epochs_that_all_seeds_have(call: Call, place: Path) -> None:
+    call("tiny", "--rows", "danp", "--seeds", 1)
+    call("tiny", "--rows", "danp", "--epochs", 1)
+    found = outcomes([cell()], place / "runs", 2)[0]
+    first = [float(table.test_accuracy.iloc[0]) * 100 for table in found.tables.values()]
+    assert [len(table) for table in found.tables.values()] == [3, 1]
+    assert found.values("test") == first

@@ -20,6 +20,12 @@ from .alignment import RULES, Angle, Bench, Precision, drawn_batch, measure
 from .pages import make_folder
 
 COLUMNS: Final = [field.name for field in fields(Angle)]
+SYNTHETIC: Final = "synthetic"
+CIFAR10: Final = "cifar10"
+PAPERS_INPUTS: Final = {"figure2": SYNTHETIC, "figure8": CIFAR10}
+"""What the paper measures on (Section 3.1, which does not describe its synthetic data; Appendix H)."""
+BATCHES: Final = 10
+"""Of synthetic data, from which every seed draws its own."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class AngleStudy:
         iterations: rising numbers of noise iterations.
         variances: of the perturbation, sigma^2.
         seeds: networks and batches.
-        task: where the batch comes from; ``synthetic``: standard normal inputs of CIFAR-10's size and random classes.
+        inputs: where the batch comes from: a task, or ``synthetic``: standard normal inputs of CIFAR-10's size and
+            random classes.
         samples: in the batch.
         hidden: hidden layer widths.
         precision: of matrix products.
@@ -39,8 +46,8 @@ class AngleStudy:
     name: str
     iterations: tuple[int, ...]
     variances: tuple[float, ...]
+    inputs: str
     seeds: int = 3
-    task: str = "cifar10"
     samples: int = 1000
     hidden: tuple[int, ...] = (1024, 1024, 1024)
     precision: Precision = "float32"
@@ -48,23 +55,26 @@ class AngleStudy:
     @property
     def page(self) -> str:
         """The name of its page and files."""
-        suffix = "" if self.task == "cifar10" else f"-{self.task}"
+        suffix = "" if self.inputs == PAPERS_INPUTS.get(self.name) else f"-{self.inputs}"
         suffix += "" if self.precision == "float32" else f"-{self.precision}"
         return self.name.replace("figure", "figure-") + suffix
 
     def key(self, version: str) -> str:
         """Names everything that the measurement depends on."""
         content = asdict(replace(self, seeds=0)) | {"data": version}
+        content["task"] = content.pop("inputs")
         if self.precision == "float32":
             del content["precision"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 STUDIES: Final = {
-    "figure2": AngleStudy("figure2", (1, 3, 10, 30, 100, 300), (1e-6,)),
-    "figure8": AngleStudy("figure8", (10,), tuple(10.0**power for power in range(-10, 0))),
+    "figure2": AngleStudy("figure2", (1, 4, 16, 64, 256), (1e-6,), PAPERS_INPUTS["figure2"]),
+    "figure8": AngleStudy(
+        "figure8", (10,), tuple(10.0**power for power in range(-10, 0)), PAPERS_INPUTS["figure8"]
+    ),
 }
-SYNTHETIC: Final = "synthetic"
+"""Figure 2's iterations are powers of the number of layers: rules meet at the same numbers of passes (Figure 7)."""
 
 
 def run_angles(
@@ -78,7 +88,7 @@ def run_angles(
         data_dir: where the data is.
         tell: is told of every part.
     """
-    data = synthetic(study) if study.task == SYNTHETIC else get_task(study.task).load(data_dir=data_dir)
+    data = synthetic(study) if study.inputs == SYNTHETIC else get_task(study.inputs).load(data_dir=data_dir)
     make_folder(runs)
     parts = []
     for seed in range(study.seeds):
@@ -105,7 +115,8 @@ def _measure_part(study: AngleStudy, bench: Bench, rule: str, path: Path) -> Non
 
 def synthetic(study: AngleStudy) -> Data:
     """Standard normal inputs of CIFAR-10's size, and random classes."""
-    generator, task = stream(0, "alignment", "synthetic"), get_task("cifar10")
-    x = torch.randn(study.samples, task.inputs, generator=generator)
-    y = torch.randint(task.outputs, (study.samples,), generator=generator)
-    return Data(x, y, x, y, version=SYNTHETIC)
+    generator, task = stream(0, "alignment", SYNTHETIC), get_task(CIFAR10)
+    samples = BATCHES * study.samples
+    x = torch.randn(samples, task.inputs, generator=generator)
+    y = torch.randint(task.outputs, (samples,), generator=generator)
+    return Data(x, y, x, y, version=f"{SYNTHETIC}, {BATCHES} batches")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import pandas as pd
 
 from .outcome import Outcome
 from .verdict import Claim, Verdict, Word, judged
@@ -29,16 +32,37 @@ def _judge(needed: Sequence[Outcome], holds: bool) -> Verdict:
 
 def _pair(found: Mapping[tuple[str, str], Outcome], rule: str) -> tuple[Outcome, Outcome] | None:
     pair = found.get(("clean", rule)), found.get(("noisy", rule))
-    return None if any(item is None or not item.tables for item in pair) else pair  # type: ignore[return-value]
+    clean, noisy = pair
+    return None if clean is None or noisy is None or not {*clean.tables} & {*noisy.tables} else (clean, noisy)
 
 
 def _not_run(text: str) -> Claim:
     return Claim(text, "-", Verdict(Word.NOT_RUN))
 
 
-def _mean_peak(item: Outcome) -> float:
-    values = item.values("test")
-    return sum(values) / len(values)
+@dataclass(frozen=True)
+class _Alike:
+    """Curves of a clean and a noisy cell, cut to the seeds and epochs that both have."""
+
+    clean: pd.DataFrame
+    noisy: pd.DataFrame
+    epochs: int
+
+    @classmethod
+    def of(cls, pair: tuple[Outcome, Outcome], kind: str = "test") -> _Alike:
+        """Of a pair that has a seed in common."""
+        clean, noisy = (item.curves(kind) for item in pair)
+        seeds = [seed for seed in clean if seed in noisy]
+        epochs = min(item.epochs for item in pair)
+        return cls(clean[seeds].loc[:epochs], noisy[seeds].loc[:epochs], epochs)
+
+    def told(self, clean: float, noisy: float) -> str:
+        """The two numbers, and of how much."""
+        return f"clean {clean:.1f}, noisy {noisy:.1f} (n={self.clean.shape[1]}, {self.epochs} epochs)"
+
+    def peaks(self) -> tuple[float, float]:
+        """Mean over seeds of each one's peak."""
+        return float(self.clean.max().mean()), float(self.noisy.max().mean())
 
 
 def _danp_keeps(found: Mapping[tuple[str, str], Outcome]) -> Claim:
@@ -48,17 +72,19 @@ def _danp_keeps(found: Mapping[tuple[str, str], Outcome]) -> Claim:
     pair = _pair(found, "danp")
     if pair is None:
         return _not_run(text)
-    clean, noisy = map(_mean_peak, pair)
-    return Claim(text, f"clean {clean:.1f}, noisy {noisy:.1f}", _judge(pair, clean - noisy <= NEAR))
+    alike = _Alike.of(pair)
+    clean, noisy = alike.peaks()
+    return Claim(text, alike.told(clean, noisy), _judge(pair, clean - noisy <= NEAR))
 
 
 def _dnp_slower(found: Mapping[tuple[str, str], Outcome]) -> Claim:
     text = f"dnp: learns more slowly early on (here: mean test accuracy after {EARLY} epochs)"
     pair = _pair(found, "dnp")
-    if pair is None or min(len(item.curves("test")) for item in pair) < EARLY:
+    if pair is None or min(item.epochs for item in pair) < EARLY:
         return _not_run(text)
-    clean, noisy = (float(item.curves("test").mean(axis=1).loc[EARLY]) for item in pair)
-    return Claim(text, f"clean {clean:.1f}, noisy {noisy:.1f}", _judge(pair, noisy < clean))
+    alike = _Alike.of(pair)
+    clean, noisy = (float(curves.mean(axis=1).loc[EARLY]) for curves in (alike.clean, alike.noisy))
+    return Claim(text, alike.told(clean, noisy), _judge(pair, noisy < clean))
 
 
 def _dnp_unstable(found: Mapping[tuple[str, str], Outcome]) -> Claim:
@@ -67,7 +93,7 @@ def _dnp_unstable(found: Mapping[tuple[str, str], Outcome]) -> Claim:
     if pair is None:
         return _not_run(text)
     noisy = pair[1]
-    mean = noisy.curves("train").mean(axis=1)
+    mean = noisy.curves("train").loc[: noisy.epochs].mean(axis=1)
     peak, end = float(mean.max()), float(mean.iloc[-1])
     holds = peak - end > DROP or noisy.diverged > 0
     return Claim(text, f"peak {peak:.1f}, end {end:.1f}", _judge([noisy], holds))
@@ -78,5 +104,6 @@ def _dnp_lower(found: Mapping[tuple[str, str], Outcome]) -> Claim:
     pair = _pair(found, "dnp")
     if pair is None:
         return _not_run(text)
-    clean, noisy = map(_mean_peak, pair)
-    return Claim(text, f"clean {clean:.1f}, noisy {noisy:.1f}", _judge(pair, noisy < clean))
+    alike = _Alike.of(pair)
+    clean, noisy = alike.peaks()
+    return Claim(text, alike.told(clean, noisy), _judge(pair, noisy < clean))

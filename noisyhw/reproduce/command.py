@@ -13,7 +13,7 @@ from ..tasks import get_task
 from ..training.run import Interrupted
 from .alignment import Precision
 from .angle_page import write_angles
-from .angle_studies import STUDIES, SYNTHETIC, AngleStudy, run_angles
+from .angle_studies import STUDIES, AngleStudy, run_angles
 from .carry_out import carry_out, checked_epochs
 from .outcome import Outcome, outcomes
 from .paper import Study, get_study, studies
@@ -33,7 +33,7 @@ class Request:
     epochs: int | None = None
     variant: str | None = None
     iterations: tuple[str, ...] = ()
-    synthetic: bool = False
+    inputs: str | None = None
     precision: Precision = "float32"
     data_dir: Path | None = None
     runs: Path = Path("runs/reproduce")
@@ -49,13 +49,14 @@ class Request:
             ("--nets", ",".join(self.nets)),
             ("--rows", ",".join(self.rows)),
             ("--iterations", ",".join(self.iterations)),
+            ("--inputs", self.inputs),
             ("--seeds", None if self.seeds is None else str(self.seeds)),
             ("--precision", None if self.precision == "float32" else self.precision),
             ("--epochs", None if self.epochs is None else str(self.epochs)),
             ("--data-dir", "DATA" if self.data_dir else None),
         ):
             words += [flag, value] if value else []
-        return shlex.join([*words, *(["--synthetic"] if self.synthetic else [])])
+        return shlex.join(words)
 
 
 def reproduce(request: Request, tell: Callable[[str], None], watching: WatcherFactory) -> Path:
@@ -79,7 +80,7 @@ def reproduce(request: Request, tell: Callable[[str], None], watching: WatcherFa
 
 
 def _study(request: Request, tell: Callable[[str], None], watching: WatcherFactory) -> Path:
-    _refuse(request, "table or SARCOS", iterations=request.iterations, synthetic=request.synthetic)
+    _refuse(request, "table or SARCOS", iterations=request.iterations, inputs=request.inputs)
     _refuse(request, "table or SARCOS", precision=request.precision != "float32")
     study = get_study(request.experiment)
     variant = request.variant or study.default_variant
@@ -120,8 +121,8 @@ def _angles(request: Request, tell: Callable[[str], None]) -> Path:
     study = replace(study, seeds=request.seeds or study.seeds, precision=request.precision)
     if request.iterations:
         study = replace(study, iterations=_iterations(request.iterations))
-    if request.synthetic:
-        study = replace(study, task=SYNTHETIC)
+    if request.inputs:
+        study = replace(study, inputs=request.inputs)
     found = run_angles(study, request.runs / study.name, request.data_dir, tell)
     return write_angles(study, found, request.out, request.command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,34 +19,36 @@ PARTIAL_DATA = "partial training file"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell's runs that have an epoch or more, or that diverged."""
+    """A cell's runs, by seed, that have an epoch or more, or that diverged."""
 
     cell: Cell
     rate: float | None
-    runs: tuple[Run, ...]
+    runs: Mapping[int, Run]
 
     @property
-    def tables(self) -> list[pd.DataFrame]:
-        """One table of epochs a seed."""
-        return [run.metrics for run in self.runs if not run.metrics.empty]
+    def tables(self) -> dict[int, pd.DataFrame]:
+        """By seed, its epochs."""
+        return {seed: run.metrics for seed, run in self.runs.items() if not run.metrics.empty}
 
     @property
     def epochs(self) -> int:
         """Of the shortest run; a run that diverged is at its end."""
         counts = [
-            self.cell.study.epochs if run.status == "diverged" else len(run.metrics) for run in self.runs
+            self.cell.study.epochs if run.status == "diverged" else len(run.metrics)
+            for run in self.runs.values()
         ]
         return min(counts, default=0)
 
     def values(self, kind: str) -> list[float]:
-        """By seed: peak accuracy in %, or final loss; ``kind`` is train or test."""
-        return [_value(table, self.cell.study.metric, kind) for table in self.tables]
+        """By seed: peak accuracy in %, or final loss, of the epochs that all seeds have; ``kind``: train or test."""
+        metric = self.cell.study.metric
+        return [_value(table[table.epoch <= self.epochs], metric, kind) for table in self.tables.values()]
 
     def curves(self, kind: str) -> pd.DataFrame:
-        """The metric by epoch, one column a seed."""
+        """The metric by epoch, a column for each seed."""
         column = f"{kind}_{self.cell.study.metric}"
         scale = 100 if self.cell.study.metric == "accuracy" else 1
-        found = [table.set_index("epoch")[column] * scale for table in self.tables]
+        found = {seed: table.set_index("epoch")[column] * scale for seed, table in self.tables.items()}
         return pd.concat(found, axis=1) if found else pd.DataFrame()
 
     @property
@@ -58,26 +60,24 @@ class Outcome:
             found.append(f"{self.epochs} of {study.epochs} epochs")
         if len(self.runs) < study.seeds:
             found.append(f"{len(self.runs)} of {study.seeds} seeds")
-        if any(PARTIAL_DATA in note for run in self.runs for note in run.record["notes"]):
+        if any(PARTIAL_DATA in note for run in self.runs.values() for note in run.record["notes"]):
             found.append("part of the training data")
         return found
 
     @property
     def diverged(self) -> int:
         """How many seeds diverged."""
-        return sum(run.status == "diverged" for run in self.runs)
+        return sum(run.status == "diverged" for run in self.runs.values())
 
     def verdict(self) -> Verdict:
-        """By the paper's numbers; a cell without them is judged by the study's claims."""
+        """By the paper's numbers; a cell without them is judged by the study's claims. The paper's runs all end."""
         if not self.runs:
             return Verdict(Word.NOT_RUN)
         row, tolerance = self.cell.row, self.cell.study.tolerance
         numbers = {kind: number for kind in ("train", "test") if (number := getattr(row, kind)) is not None}
-        holds = bool(self.tables) and all(
+        holds = not self.diverged and all(
             agrees(number, self.values(kind), tolerance) for kind, number in numbers.items()
         )
-        if self.diverged and self.cell.study.metric == "loss":
-            holds = False
         verdict = judged(holds, self.lacking)
         note = [f"{self.diverged} of {len(self.runs)} seeds diverged"] if self.diverged else []
         return Verdict(verdict.word, ", ".join([*([verdict.why] if verdict.why else []), *note]))
@@ -92,10 +92,11 @@ def outcome(cell: Cell, runs: Path, seeds: int) -> Outcome:
     """Look at what lies in the run folders of the first seeds."""
     rate = rate_of(cell, runs)
     if rate is None:
-        return Outcome(cell, None, ())
-    folders = [cell.folder(runs, rate, seed) for seed in range(seeds)]
-    found = [Run.open(folder) for folder in folders if (folder / "run.json").is_file()]
-    return Outcome(cell, rate, tuple(run for run in found if run.status == "diverged" or len(run.metrics)))
+        return Outcome(cell, None, {})
+    folders = {seed: cell.folder(runs, rate, seed) for seed in range(seeds)}
+    found = {seed: Run.open(folder) for seed, folder in folders.items() if (folder / "run.json").is_file()}
+    begun = {seed: run for seed, run in found.items() if run.status == "diverged" or len(run.metrics)}
+    return Outcome(cell, rate, begun)
 
 
 def outcomes(cells: Sequence[Cell], runs: Path, seeds: int) -> list[Outcome]:

@@ -17,7 +17,7 @@ from .trained import WatcherFactory, trained
 
 FIRST: Final = 1e-7
 DOUBLINGS: Final = 24
-"""From 1e-7 to 1.7, where nothing is stable any more."""
+"""Rates that are tried: from 1e-7 to 0.84."""
 EPOCHS: Final = 10
 GROWTH: Final = 1.1
 """A run that ends with more than so many times the lowest training loss, its own or a smaller rate's, is unstable."""
@@ -85,8 +85,9 @@ def _doubled(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str]
     stable_ones = [rate for rate, status in tried if status != "unstable"]
     known = {"rate": stable_ones[-1] if stable_ones else FIRST, "tried": tried}
     _keep(cell, runs, known)
+    end = "" if tried[-1][1] == "unstable" else ", the largest that is tried: none was unstable"
     tell(
-        f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} found in {len(tried)} short runs"
+        f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} found in {len(tried)} short runs{end}"
     )
     return known
 

@@ -80,7 +80,7 @@ def _rows(study: Study, outcomes: Sequence[Outcome], data: bool) -> tuple[list[s
 def _row(study: Study, item: Outcome, kinds: Sequence[str], data: bool) -> list[str]:
     rate = "to be found" if item.rate is None else f"{item.rate:.3g}"
     epochs = f"{item.epochs} of {study.epochs}" if item.runs else "-"
-    line = [item.cell.net_name, item.cell.row_name, rate, str(len(item.runs) or "-"), epochs]
+    line = [item.cell.net_name, item.cell.row_name, rate, str(len(item.tables) or "-"), epochs]
     for kind in kinds:
         line += _numbers(
             getattr(item.cell.row, kind), item.values(kind), 1 if study.metric == "accuracy" else 2
@@ -102,19 +102,21 @@ def _told(study: Study, item: Outcome, data: bool) -> str:
         why = "nobody has started it" if data else f"the data of task {study.task} is not here"
         return str(Verdict(Word.NOT_RUN, why))
     if not has_numbers(study):
-        return ", ".join(item.lacking) or "complete"
+        lost = [f"{item.diverged} of {len(item.runs)} seeds diverged"] if item.diverged else []
+        return ", ".join([*item.lacking, *lost]) or "complete"
     return str(verdict)
 
 
 def _how_judged(study: Study) -> list[str]:
     if not has_numbers(study):
-        return ["n is the number of seeds.", ""]
+        return ["n is the number of seeds; the epochs that all of them have are compared.", ""]
     accuracy = study.metric == "accuracy"
     numbers = "numbers (train and test) lie" if accuracy else "number lies"
     lines = [
-        f"n is the number of seeds; low and high are the lowest and highest of them. Reproduced: the paper's {numbers} "
-        f"between our lowest and highest, each widened by {study.tolerance:g}{' points' if accuracy else ''}, "
-        f"and ours are of {study.seeds} seeds and {study.epochs} epochs. Fewer seeds, epochs or data: partial, "
+        "n is the number of seeds; low and high are the lowest and highest of them, over the epochs that all have. "
+        f"Reproduced: the paper's {numbers} between our lowest and highest, each widened by "
+        f"{study.tolerance:g}{' points' if accuracy else ''}, and ours are of {study.seeds} seeds and {study.epochs} "
+        "epochs, none of which diverged. Fewer seeds, epochs or data: partial, "
         "whatever the numbers.",
     ]
     if accuracy:
@@ -126,7 +128,7 @@ def _how_judged(study: Study) -> list[str]:
 
 
 def _run_notes(outcomes: Sequence[Outcome]) -> list[str]:
-    runs = [run for item in outcomes for run in item.runs]
+    runs = [run for item in outcomes for run in item.runs.values()]
     notes = dict.fromkeys(note for run in runs for note in run.record["notes"])
     diverged = [f"{run.path.name} diverged: {run.reason}." for run in runs if run.status == "diverged"]
     return [*notes, *diverged]
