@@ -66,9 +66,11 @@ def test_a_point_is_the_mean_lowest_and_highest_of_its_runs_that_ended_well() ->
     [
         ((0, 1, 2), (1, 0.75, 0.25), 1.5),
         ((0, 1, 2), (1, 1, 0.5), NEVER),  # half is not below half
-        ((0, 1, 2), (0.4, 1, 1), 0),
+        ((0, 1, 2), (0.4, 1, 1), NEVER),
         ((0, 1, 2), (1, NAN, 0), 1.0),  # what is missing is passed over
-        ((0, 1, 2, 3), (1, 0, 1, 0), 0.5),  # the first fall counts
+        ((0, 1, 2, 3), (1, 0, 1, 0), 2.5),  # the last fall counts
+        ((0, 1, 2, 3), (1, 0, 1, 1), NEVER),
+        ((0, 1), (0.4, 0.3), 0),
         ((8, 6, 4), (1, 0.9, 0.1), 5.0),  # harsh at the low end
         ((0, 1), (NAN, NAN), NAN),
     ],
@@ -91,6 +93,22 @@ def test_a_break_point_is_the_means_with_the_seeds_own_first_and_last() -> None:
     assert found.low == pytest.approx(0.5 / 0.6)
     assert found.high == pytest.approx(1 + 0.3 / 0.8)
     assert found.seeds == 3
+
+
+def test_a_break_point_tells_what_it_was_measured_between_and_an_earlier_dip() -> None:
+    found = break_point((0.0, 1.0, 2.0, 4.0), [[1.0, 0.4, 0.7, 0.2]] * 2)
+    assert (found.between, found.dip) == ((2.0, 4.0), 1.0)
+    steady = break_point((0.0, 1.0, 2.0, 4.0), [[1.0, 0.8, 0.7, 0.6]] * 2)
+    assert (steady.value, steady.between, steady.dip) == (NEVER, None, None)
+    back = break_point((0.0, 1.0, 2.0), [[1.0, 0.4, 0.7]])
+    assert (back.value, back.between, back.dip) == (NEVER, None, 1.0)
+
+
+def test_a_seed_that_dips_early_does_not_put_the_break_point_outside_its_own_range() -> None:
+    """Accuracies over half the lead of np on rram, digits, noise 0.5 to 8 times the card's."""
+    seeds = [[1.0, 0.45, 0.7, 0.52, 0.1], [1.0, 0.6, 0.8, 0.48, 0.1], [1.0, 0.6, 0.7, 0.53, 0.1]]
+    found = break_point((0.5, 1.0, 2.0, 4.0, 8.0), seeds, by_factors)
+    assert found.low <= found.value <= found.high
 
 
 def test_a_seed_that_never_breaks_is_the_last_one_whichever_end_is_harsh() -> None:
@@ -257,7 +275,20 @@ def test_the_break_point_of_a_sweep_is_where_the_accuracy_halves_its_lead(tmp_pa
     [study] = studied(make_sweep(tmp_path / "s", grid(seeds=1, devices=["rram"]), falling))
     # 0.9 at 2 and 0.3 at 4; half the lead over 0.1 is 0.5: two thirds of a factor of two
     row = cells(study)[0]
-    assert row == ["np", "own best, at 0", "0.9", "0.9", "0.9", "1", "0.5", "3.17", "3.17", "3.17", "1"]
+    assert row == [
+        "np",
+        "own best, at 0",
+        "0.9",
+        "0.9",
+        "0.9",
+        "1",
+        "0.5",
+        "3.17",
+        "2 and 4",
+        "3.17",
+        "3.17",
+        "1",
+    ]
     assert pytest.approx(3.17, abs=0.01) == 2 * 2 ** (2 / 3)
 
 
@@ -271,8 +302,8 @@ def test_a_run_that_diverged_counts_as_chance_for_the_break_point(tmp_path: Path
         return "diverged: not finite" if one[SCALE] == 8 and one["seed"] == 0 else 0.9
 
     [study] = studied(make_sweep(tmp_path / "s", grid(), result))
-    point, low, high = cells(study)[0][-4:-1]
-    assert (point, high) == ("not reached (to 8)", "not reached (to 8)")
+    point, between, low, high = cells(study)[0][-5:-1]
+    assert (point, between, high) == ("not reached (to 8)", "–", "not reached (to 8)")
     assert float(low) == pytest.approx(4 * 2**0.5, abs=0.01)  # lead 1 at 4, 0 at 8
 
 
@@ -281,7 +312,29 @@ def test_a_failed_run_is_left_out_of_the_break_point(tmp_path: Path) -> None:
         return "failed: out of memory" if one[SCALE] == 8 and one["seed"] == 0 else 0.9
 
     [study] = studied(make_sweep(tmp_path / "s", grid(), result))
-    assert cells(study)[0][-4:-1] == ["not reached (to 8)"] * 3
+    never = "not reached (to 8)"
+    assert cells(study)[0][-5:-1] == [never, "–", never, never]
+
+
+def test_a_break_point_beside_a_run_that_diverged_has_a_star(tmp_path: Path) -> None:
+    def result(one: Settings) -> float | str:
+        return "diverged: not finite" if one[SCALE] == 8 else 0.9
+
+    [study] = studied(make_sweep(tmp_path / "s", grid(), result))
+    assert cells(study)[0][-4] == "4 and 8*"
+
+
+def test_a_share_of_the_range_that_weights_fill_does_not_hide_the_ideal_device(tmp_path: Path) -> None:
+    def scaled(one: Settings) -> dict[str, Any]:
+        return ideal_experiment(one) | {"network": {"weight_scaling": 0.6}}
+
+    noisy = make_sweep(
+        tmp_path / "s", grid(devices=["rram"], rules=["danp"]), lambda one: 0.6, experiment=scaled
+    )
+    ideal = [{"task": "digits", "device": "ideal", "rule": "danp", "seed": seed} for seed in range(2)]
+    make_sweep(tmp_path / "i", ideal, lambda one: 0.9, experiment=ideal_experiment)
+    study, _ = studied(noisy, tmp_path / "i")
+    assert cells(study)[0][1] == "ideal device"
 
 
 def ideal_experiment(_: Settings) -> dict[str, Any]:

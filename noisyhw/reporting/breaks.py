@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Line:
         point: None if it cannot be told.
         why: why not.
         values: of the swept field, from the line's best point to the harshest.
+        diverged: those of them where a run diverged.
     """
 
     keys: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Line:
     point: BreakPoint | None
     why: str | None
     values: tuple[float, ...]
+    diverged: tuple[float, ...] = ()
 
 
 def nothing_learned(task: Mapping[str, Any], metric: str, data_dir: Path | None = None) -> float | None:
@@ -91,7 +93,9 @@ def break_lines(
         here = part.assign(**{x: part[x].map(numbers)}).dropna(subset=[x])
         table = here.pivot_table(index="seed", columns=x, values="_value", aggfunc="mean", dropna=False)
         table = table[sorted(table.columns, reverse=falls)] if len(table) else table
-        found.append(_line(own, x, table, _reference(part, ideal), nothing, layout, along))
+        line = _line(own, x, table, _reference(part, ideal), nothing, layout, along)
+        diverged = here.loc[here["status"] == "diverged", x]
+        found.append(replace(line, diverged=tuple(sorted(set(diverged.astype(float))))))
     return found
 
 
@@ -167,6 +171,10 @@ def _reference(part: pd.DataFrame, ideal: Mapping[str, list[float]]) -> list[flo
 
 
 def _signature(experiment: Mapping[str, Any]) -> str:
-    """What two experiments share that differ in device, seed and update path (its default is the device's) only."""
+    """What two experiments share that differ in device, seed and update path (its default is the device's) only.
+
+    Nor does the share of the range that weights fill count: the ideal device has no range.
+    """
     shared = {key: value for key, value in experiment.items() if key not in ("device", "seed", "update")}
-    return json.dumps(shared, sort_keys=True)
+    network = {key: value for key, value in shared.get("network", {}).items() if key != "weight_scaling"}
+    return json.dumps(shared | {"network": network}, sort_keys=True)

@@ -70,18 +70,22 @@ class Lead:
 
 @dataclass(frozen=True)
 class BreakPoint:
-    """Where half of the lead is lost, along values that are ordered from gentle to harsh.
+    """Where half of the lead is lost for good, along values that are ordered from gentle to harsh.
 
     Args:
         value: of the mean over seeds; infinite: not reached.
         low, high: the first and the last seed's own.
         seeds: how many runs each of the seeds' curves is made of.
+        between: the measured values that ``value`` was interpolated between; None: there are none.
+        dip: where the mean fell below half before and came back; None: it did not.
     """
 
     value: float
     low: float
     high: float
     seeds: int
+    between: tuple[float, float] | None = None
+    dip: float | None = None
 
 
 Interpolate = Callable[[float, float, float], float]
@@ -103,7 +107,7 @@ def by_factors(start: float, end: float, share: float) -> float:
 def crossing(
     values: Sequence[float], leads: Sequence[float], between: Interpolate = linear, half: float = HALF
 ) -> float:
-    """Return where a curve first falls below half, from the first value on.
+    """Return where a curve falls below half for good, from the first value on.
 
     Args:
         values: of the swept field, from gentle to harsh.
@@ -112,23 +116,33 @@ def crossing(
         half: the level.
 
     Returns:
-        The value; the first one if the curve starts below; infinity if it never falls below.
+        The value; the first one if the curve is below everywhere; infinity if it ends above.
     """
     known = [(value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)]
     if not known:
         return math.nan
-    if known[0][1] < half:
+    if known[-1][1] >= half:
+        return math.inf
+    falls = _falls(known, half)
+    if not falls:
         return known[0][0]
-    for (start, above), (end, below) in pairwise(known):
-        if below < half:
-            return between(start, end, (above - half) / (above - below))
-    return math.inf
+    (start, above), (end, below) = falls[-1]
+    return between(start, end, (above - half) / (above - below))
+
+
+Known = tuple[float, float]
+"""A value, and a curve's lead there."""
+
+
+def _falls(known: Sequence[Known], half: float) -> list[tuple[Known, Known]]:
+    """The pairs of neighbours between which a curve falls below half."""
+    return [(before, after) for before, after in pairwise(known) if before[1] >= half > after[1]]
 
 
 def break_point(
     values: Sequence[float], leads: Sequence[Sequence[float]], between: Interpolate = linear
 ) -> BreakPoint:
-    """Return where half of the lead is lost, with its range over seeds.
+    """Return where half of the lead is lost for good, with its range over seeds.
 
     Args:
         values: of the swept field, from gentle to harsh.
@@ -141,7 +155,19 @@ def break_point(
     mean[known] = np.nanmean(table[:, known], axis=0)
     single = [at for row in table if not math.isnan(at := crossing(values, row.tolist(), between))]
     order = sorted(single, key=lambda at: _harshness(at, values))
-    return BreakPoint(crossing(values, mean.tolist(), between), order[0], order[-1], len(order))
+    at = crossing(values, mean.tolist(), between)
+    falls = _falls(
+        [pair for pair in zip(values, mean.tolist(), strict=True) if not math.isnan(pair[1])], HALF
+    )
+    dips = falls if math.isinf(at) else falls[:-1]
+    return BreakPoint(
+        at,
+        order[0],
+        order[-1],
+        len(order),
+        between=None if math.isinf(at) or not falls else (falls[-1][0][0], falls[-1][1][0]),
+        dip=dips[0][1][0] if dips else None,
+    )
 
 
 def _harshness(at: float, values: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from .axes import is_number, label, missing, short
 from .breaks import Line
 from .layout import Layout
 from .source import EXPERIMENT, flattened
+from .statistics import BreakPoint
 
 MAX_ROWS = 1000
 """Rows of one table on the page; all are in the files beside it."""
@@ -30,6 +31,9 @@ class Cell:
     def sort(self) -> str:
         """The key as the page's script reads it."""
         return "Infinity" if self.key == math.inf else str(self.key)
+
+
+NONE = Cell("–", math.inf)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
         "n",
         "half-way",
         "break point",
+        "between",
         "low",
         "high",
         "seeds",
@@ -133,11 +138,12 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
     between = "the logarithm of the swept value" if log else "the swept value"
     nothing = "chance (1 / classes)" if layout.higher_is_better else "the loss of always predicting the mean"
     caption = (
-        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, first falls half "
-        f"the way from the reference to {nothing}, interpolated linearly in {between}; low and high are the first "
-        "and the last of the seeds' own. The reference is the same rule and training on the ideal device where that "
-        "was run, and else the line's best point; none is told where a seed there has less than half the mean lead. "
-        f"A run that diverged counts as {nothing}; one that failed is left out."
+        f"Break point of {label(lines[0].x)}: where the mean over seeds, from its best point on, falls half the way "
+        f"from the reference to {nothing} for good, interpolated linearly in {between} between two measured values. "
+        "A star: a run diverged at one of them, and the point may lie anywhere between. Low and high are the first "
+        "and the last of the seeds' own, interpolated alike. The reference is the same rule and training on the ideal "
+        "device where that was run, and else the line's best point; none is told where a seed there has less than "
+        f"half the mean lead. A run that diverged counts as {nothing}; one that failed is left out."
     )
     return Table(name, caption, columns, rows)
 
@@ -145,7 +151,7 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
 def _break_row(line: Line, keys: Sequence[str]) -> tuple[Cell, ...]:
     own = [cell(line.keys[key]) for key in keys]
     if line.lead is None:
-        return (*own, Cell(line.reference, line.reference), *[Cell("–", math.inf)] * 5, *_why(line))
+        return (*own, Cell(line.reference, line.reference), *[NONE] * 5, *_why(line))
     ideal = line.lead.ideal
     there = [cell(value) for value in (line.lead.best, min(ideal), max(ideal), len(ideal), line.lead.half)]
     return (*own, Cell(line.reference, line.reference), *there, *_why(line))
@@ -153,9 +159,18 @@ def _break_row(line: Line, keys: Sequence[str]) -> tuple[Cell, ...]:
 
 def _why(line: Line) -> list[Cell]:
     if line.point is None:
-        return [Cell(line.why or "–", math.inf), *[Cell("–", math.inf)] * 3]
-    found = (line.point.value, line.point.low, line.point.high)
-    return [*(_reached(value, line) for value in found), cell(line.point.seeds)]
+        return [Cell(line.why or "–", math.inf), *[NONE] * 4]
+    value, low, high = (_reached(at, line) for at in (line.point.value, line.point.low, line.point.high))
+    if line.point.dip is not None:
+        value = replace(value, text=f"{value.text}; below at {line.point.dip:g} too, and back")
+    return [value, _between(line.point, line), low, high, cell(line.point.seeds)]
+
+
+def _between(point: BreakPoint, line: Line) -> Cell:
+    if point.between is None:
+        return NONE
+    star = "*" if {*point.between} & {*line.diverged} else ""
+    return Cell("{:g} and {:g}".format(*point.between) + star, point.between[0])
 
 
 def _reached(value: float, line: Line) -> Cell:
