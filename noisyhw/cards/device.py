@@ -324,6 +324,11 @@ class DeviceCard(Card):
     )
 
     @property
+    def is_pulsed(self) -> bool:
+        """Whether our own cells are changed by pulses."""
+        return self.backend == "noisyhw" and isinstance(self.update, (PulsedUpdate, OneSidedUpdate))
+
+    @property
     def has_shape(self) -> bool:
         """Whether our own cells are pulsed in steps that are not linear in the weight (see :mod:`.shapes`)."""
         update = self.update

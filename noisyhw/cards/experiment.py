@@ -13,6 +13,8 @@ from .device import DeviceCard
 
 SHAPED_STEPS = " shapes 2"
 """Version of the arithmetic of devices whose steps have a shape: others' runs keep their identity when it changes."""
+TRAINS = " trains 2"
+"""The same for runs that send pulse trains."""
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
@@ -214,4 +216,11 @@ class Experiment(Card):
         content["device"] = self.device.physics()
         content["data"] = data_version
         content["code"] = code_version + (SHAPED_STEPS if self.device.has_shape else "")
+        content["code"] += TRAINS if self._sends_trains else ""
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _sends_trains(self) -> bool:
+        """Whether crossbars of ours are updated by the coincidences of pulse trains."""
+        on_crossbar = self.update.path in ("on_tile", *TRANSFER_PATHS) or self.decorrelation.on == "tile"
+        return on_crossbar and self.device.is_pulsed

@@ -1,8 +1,8 @@
 """The pulses that a batch of stochastic pulse trains adds up to, for a fixed cost per cell at any learning rate.
 
 A cell's pulses up and pulses down are sums over samples (see :mod:`.pulse_trains`). Their means need two matrix
-products, S = |d|^T |x| and D = d^T x. Their variance is mean - sum_b mean_b^2 / BL_b; that sum is taken as the product
-of its row and column sums, which is exact where the squares of inputs and errors do not correlate over the batch.
+products, S = |d|^T |x| and D = d^T x. Their variance is mean - sum_b mean_b^2 / BL_b. That sum Q needs a third, but
+where all trains fire in few of their slots: there it is small, and the product of its row and column sums will do.
 
 A cell then gets no pulse, one pulse up, one pulse down, each with its exact chance, or more: these are taken as
 Gaussian, such that mean and variance of the weight's change are right to first order in the pull of a pulse.
@@ -18,54 +18,61 @@ from torch import Tensor
 
 from ..products import product
 
-LARGEST_SHARE = 0.999
-"""Fano factors below 0.001 are taken as 0.001."""
+LARGEST_SHARE = 0.9999
+"""Fano factors below 1e-4 are taken as 1e-4: 31 pulses that are sure to come fluctuate by 0.06."""
 SMALLEST = 1e-12
 SURELY_SOME = -80.0
 """Logarithm of a chance that is as good as zero, and not yet so small that processors slow down at it."""
+FEW_SLOTS = 0.1
+"""If no train asks for a pulse in more than this share of its slots, Q is below this share of S."""
 RARE = 1e-3
 """Chances below it are drawn in double precision: single precision knows no numbers between 0 and 6e-8."""
 
 
 @dataclass(frozen=True)
 class TrainSums:
-    """Moments of the pulses of all cells, each [outputs, inputs] or, for ``rows`` and ``columns``, one factor of it.
+    """Moments of the pulses of all cells.
 
     Attributes:
         signed: mean pulses down less mean pulses up, D.
         total: mean pulses in both directions, S.
-        rows: [outputs, 1], with ``columns`` the sum of mean_b^2 / BL_b.
-        columns: [1, inputs].
+        squares: the sum of mean_b^2 / BL_b, Q; or two factors of it, [outputs, 1] and [1, inputs].
     """
 
     signed: Float[Tensor, "outputs inputs"]
     total: Float[Tensor, "outputs inputs"]
-    rows: Float[Tensor, "outputs 1"]
-    columns: Float[Tensor, "1 inputs"]
+    squares: Float[Tensor, "outputs inputs"] | tuple[Float[Tensor, "outputs 1"], Float[Tensor, "1 inputs"]]
 
     def part(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Mean pulses up and down, and the share of its mean that the variance lacks, for some outputs, flat."""
         signed, total = self.signed[rows], self.total[rows]
         up, down = (total - signed).mul_(0.5), (total + signed).mul_(0.5)
-        share = self.rows[rows].mul(self.columns).div_(total.clamp(min=SMALLEST))
+        mean = total.clamp(min=SMALLEST)
+        if isinstance(self.squares, Tensor):
+            share = self.squares[rows] / mean
+        else:
+            share = self.squares[0][rows].mul(self.squares[1]).div_(mean).clamp_(max=FEW_SLOTS)
         return up.clamp_(min=0).flatten(), down.clamp_(min=0).flatten(), share.flatten()
 
 
 def train_sums(
     x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float, longest: int
 ) -> TrainSums:
-    """What :func:`.pulse_trains.expected_pulses` gives, at the cost of two products (same arguments)."""
+    """What :func:`.pulse_trains.expected_pulses` gives, at the cost of two or three products (same arguments)."""
     size = x.abs()
     largest = size.amax(1, keepdim=True)
     strength = largest * d.abs().amax(1, keepdim=True) * min(rate, torch.finfo(x.dtype).max)
     length = strength.ceil().clamp_(1, longest)
     asked = (d * (largest * rate)).clamp_(-longest, longest).div_(largest.clamp(min=SMALLEST))
     asked_size = asked.abs()
+    signed, total = product(asked.t(), x), product(asked_size.t(), size)
+    if x.device.type != "cpu" or float(strength.max()) > FEW_SLOTS:
+        return TrainSums(signed, total, product(asked.square().div_(length).t(), x.square()))
     most = asked_size.amax(1, keepdim=True)
     weight = (largest * most / length).sqrt_()
     columns = torch.mm((weight / largest.clamp(min=SMALLEST)).t(), x.square())
     rows = torch.mm(asked.square().t(), weight / most.clamp(min=SMALLEST)).div_(x.shape[0])
-    return TrainSums(product(asked.t(), x), product(asked_size.t(), size), rows, columns)
+    return TrainSums(signed, total, (rows, columns))
 
 
 @dataclass(frozen=True)
