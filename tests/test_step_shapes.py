@@ -193,8 +193,8 @@ def test_a_steep_piece_of_a_curve_is_not_overshot(start: float) -> None:
 def test_cells_that_noise_has_made_forget_their_start_spread_as_one_by_one(
     ups: int, downs: int, start: float
 ) -> None:
-    """Such cells take few, large sub-steps: their mean is off by less than a tenth of their spread, which is right
-    within a tenth; 5 standard errors of 2500 cells on top."""
+    """Their first sub-steps are coarse: their mean is off by less than a tenth of their spread, which is right within
+    a tenth; 5 standard errors of 2500 cells on top."""
     one, many = (make_tile(load_device("rram-exp"), torch.full((50, 50), start)) for _ in range(2))
     draws = generator(1)
     for _ in range(ups + downs):
@@ -206,6 +206,53 @@ def test_cells_that_noise_has_made_forget_their_start_spread_as_one_by_one(
     assert spread > 0.1
     assert abs(float(here.mean() - there.mean())) < (0.1 + 5 * 2**0.5 / 50) * spread
     assert abs(float(here.std()) / spread - 1) < 0.1 + 5 / 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rram-exp", "rram-agsi", "fefet"])
+@pytest.mark.parametrize("counts", [(400,), (1000,), (-1000,), (400, -400)], ids=str)
+def test_many_noisy_pulses_of_a_shipped_card_at_once_spread_as_one_by_one(
+    name: str, counts: tuple[int, ...]
+) -> None:
+    """The mean is off by less than a tenth of the spread, which is right within 6 %; 5 standard errors and
+    0.1 % of the range on top."""
+    one, many = (make_tile(load_device(name), torch.zeros(64, 64)) for _ in range(2))
+    for count in counts:
+        many.cells.pulse(torch.full((64, 64), float(count)))  # type: ignore[attr-defined]
+        for _ in range(abs(count)):
+            one.cells.pulse(torch.full((64, 64), math.copysign(1.0, count)))  # type: ignore[attr-defined]
+    there, here = (tile.cells.inner for tile in (one, many))  # type: ignore[attr-defined]
+    spread = float(there.std())
+    assert abs(float(here.mean() - there.mean())) <= (0.1 + 5 * 2**0.5 / 64) * spread + 0.002
+    assert abs(float(here.std()) - spread) <= (0.06 + 5 / 64) * spread + 0.002
+
+
+@pytest.mark.parametrize("count", [1, 30, 1000])
+def test_a_step_towards_a_bound_that_is_larger_than_its_noise_leaves_no_cell_short_of_it(count: int) -> None:
+    """A step of 0.025 with noise of 0.005: five standard deviations."""
+    shape = {"kind": "table", "weights": [LOW, HIGH], "up": [1.0, 1.0], "down": [1.0, 1.0]}
+    update = {"kind": "pulsed", "step": 0.025, "cycle_noise": 0.2, "shape": shape}
+    tile = make_tile(make_card(weights=BOUNDS, update=update), torch.full((50, 50), HIGH))
+    send(tile, float(count), 0.0)
+    assert float((tile.twin() < HIGH).float().mean()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"kind": "power", "exponent_up": 0.5, "exponent_down": 0.5},
+        {"kind": "exponential", "A_up": 0.1, "A_down": 0.1, "gamma_up": 100.0, "gamma_down": 100.0, "a": 1.0},
+    ],
+    ids=["power", "exponential"],
+)
+@pytest.mark.parametrize("start", [LOW, HIGH])
+def test_steep_shapes_stay_numbers_at_the_bounds(shape: dict[str, Any], start: float) -> None:
+    """Where their slopes are infinite; and cells whose own step is zero are among them."""
+    update = {"kind": "pulsed", "step": 0.01, "step_spread": 0.5, "shape": shape}
+    tile = make_tile(make_card(weights=BOUNDS, update=update), torch.full((40, 40), start))
+    for up, down in ((3.0, 0.0), (0.0, 3.0), (500.0, 400.0)):
+        send(tile, up, down)
+        assert bool(tile.twin().isfinite().all())
 
 
 @pytest.mark.parametrize("slope", [0.3, 1.0])

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from .base import Card, Count, Fraction, NonNegative, Positive
 from .device import DeviceCard
 
-SHAPED_STEPS = " shapes 2"
+SHAPED_STEPS = " shapes 3"
 """Version of the arithmetic of devices whose steps have a shape: others' runs keep their identity when it changes."""
 TRAINS = " trains 2"
 """The same for runs that send pulse trains."""

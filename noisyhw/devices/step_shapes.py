@@ -14,17 +14,14 @@ from .pulsed import LARGEST_PULL, Move, PulsedCells, Which, _take
 FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
 FINE_NOISE = 0.03
-"""Nor by noise of more than this std."""
+"""Nor by noise of more than this std, or what HASTE allows."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
-ENOUGH = 24
-"""Noise asks for no more sub-steps than these, which may then be coarser. Where it would, a cell that has forgotten
-where it started needs no more at all: its distance to rest shrinks by e to the power of FORGOTTEN, and rest is no
-further than NEAR of its range."""
-FORGOTTEN = 5.0
-NEAR = 0.15
+HASTE = 0.25
+"""Noise need not be fine before the last sub-steps, as cells forget: this share of the pulses that are left may go."""
 MOST_SUB_STEPS = 200
-"""The last of so many takes what is left, but for steps that grow on the way: those cells are at a bound by then."""
+COARSE = 0.05
+"""Where so many would not do, a sub-step takes this share of the pulses that are left: the last ones are fine."""
 SMALLEST = 1e-12
 
 Factor = tuple[Tensor, Tensor]
@@ -59,7 +56,8 @@ class Exponential(StepShape):
     @staticmethod
     def _one(amplitude: float, exponent: float, z: Tensor, slope: Tensor) -> Factor:
         taken = amplitude * (exponent * z).exp()
-        return (1 - taken).clamp_(min=0), (taken < 1) * taken * (-exponent * slope)
+        falling = torch.where(taken < 1, taken, 0.0)  # taken may overflow
+        return (1 - taken).clamp_(min=0), falling * (-exponent * slope)
 
 
 class Power(StepShape):
@@ -86,7 +84,8 @@ class Power(StepShape):
 
     @staticmethod
     def _one(distance: Tensor, exponent: Tensor) -> Factor:
-        slope = torch.where(exponent == 0, 0.0, exponent * distance.pow(exponent - 1))
+        away = distance.clamp(min=SMALLEST)  # below an exponent of 1 the slope at a bound is infinite
+        slope = torch.where(exponent == 0, 0.0, exponent * away.pow(exponent - 1))
         return distance.pow(exponent), slope
 
 
@@ -144,7 +143,7 @@ class ShapedCells(PulsedCells):
     with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann, Acta Numerica 19,
     209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel, takes all its pulses in one, but
     for its noise: this is drawn in every sub-step, so that the steps which follow, and the bounds, see it. Where it is
-    many steps large, it shifts the mean too. Its std is at most 3 % of the range, or what 24 sub-steps leave.
+    many steps large, it shifts the mean too. Its std is at most 3 % of the range in the last sub-steps.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -159,19 +158,18 @@ class ShapedCells(PulsedCells):
         fixed = up, down, *self._bounds(cells), *(_take(s, cells) for s in (self.step_up, self.step_down))
         going: Which = slice(None)
         numbers = cells
-        for turn in range(MOST_SUB_STEPS):
+        for turns in range(MOST_SUB_STEPS, 0, -1):
             ups, downs, low, high, *steps = (_of(values, going) for values in fixed)
             local = Tangent(self.shape, weight[going], low, high, numbers, (steps[0], steps[1]))
             rest = left[going]
-            last = turn == MOST_SUB_STEPS - 1
-            part = local.steady(ups, downs) if last else local.part(ups, downs, self.update.cycle_noise)
-            part = part.minimum(rest)
+            fine = local.part(ups, downs, self.update.cycle_noise, rest)
+            part = torch.where(rest > fine * turns, (rest * COARSE).maximum(fine), fine).minimum(rest)
             moved, variance = local.go(ups * part, downs * part, kinds)
             std = self._std(variance.__getitem__, None if fluctuation is None else fluctuation[going])
             if std is not None:
-                moved = moved.clamp(low, high).addcmul_(self._normal(moved), std)
+                moved = moved.addcmul_(self._normal(moved), std)
             weight[going] = moved.clamp_(low, high)
-            left[going] = 0.0 if last else rest - part
+            left[going] = rest - part
             going = left.nonzero().squeeze(1)
             if len(going) == 0:
                 break
@@ -217,11 +215,17 @@ class Tangent:
         growing = -(up * self.pull_up + down * self.pull_down)
         return 1 / growing.clamp(min=SMALLEST)
 
-    def part(self, up: Tensor, down: Tensor, noise: float) -> Tensor:
+    def part(self, up: Tensor, down: Tensor, noise: float, rest: Tensor) -> Tensor:
         """The share of these pulses that may go at once, at least one pulse.
 
         Evenly interleaved, they start with a speed v and slow down at a rate l, so that they go no further than v / l,
-        and no further than v t in the share t of them. Cells that forget where they started may go further.
+        and no further than v t in the share t of them.
+
+        Args:
+            up: pulses, those included that went already.
+            down: the same.
+            noise: std of one pulse's, relative to the cell's own step.
+            rest: share of the pulses that are still to go.
         """
         speed = (up * self.step_up - down * self.step_down).abs_()
         slowing = up * self.pull_up + down * self.pull_down
@@ -230,10 +234,7 @@ class Tangent:
         share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
         jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
         quiet = (FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST)
-        near = speed <= slowing * (NEAR * self.range)
-        forgotten = near & (slowing > FORGOTTEN) & (quiet < 1 / ENOUGH)
-        share = share.minimum(quiet.clamp_(min=1 / ENOUGH))
-        share = torch.where(forgotten, share.clamp(min=1 / ENOUGH), share)
+        share = share.minimum(quiet.maximum(rest * HASTE))
         return share.maximum(1 / (up + down).clamp(min=1))
 
     def go(self, up: Tensor, down: Tensor, kinds: set[bool]) -> tuple[Tensor, dict[bool, Tensor]]:
