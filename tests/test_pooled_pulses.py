@@ -85,6 +85,23 @@ def test_trains_that_fire_in_few_slots_have_a_variance_within_a_tenth_of_the_mea
     assert float(off.sum() / (up + down).sum()) < 0.04
 
 
+@pytest.mark.parametrize("step", [0.1, 0.3])
+def test_large_steps_of_a_batch_act_as_if_sample_followed_sample(step: float) -> None:
+    """Two pulses up on average: a pulse moves a cell to w + step (1 - w), so E[1 - w] = (1 - step / 50)^100."""
+    card = make_card(
+        weights={"min": -1.0, "max": 1.0},
+        update={"kind": "pulsed", "step": step, "slope_up": 1.0, "slope_down": 1.0},
+    )
+    cells, share = 90000, 0.02
+    tile = make_tile(card, torch.zeros(300, 300))
+    tile.update(torch.ones(100, 300), -torch.ones(100, 300), 2 * step)
+    away = 1 - tile.twin().double()
+    mean, square = (1 - share * step) ** 100, (1 - share * (2 * step - step**2)) ** 100
+    std = math.sqrt(square - mean**2)
+    assert abs(float(away.mean()) - mean) < 5 * std / math.sqrt(cells) + 0.01 * (1 - mean)
+    assert abs(float(away.std()) / std - 1) < 5 / math.sqrt(cells) + 0.02
+
+
 def test_pulses_that_are_sure_to_come_all_come() -> None:
     """31 of them in every second of 32 columns, from a batch of one-hot samples, as a transfer sends them."""
     card = make_card(weights={"min": -50.0, "max": 50.0}, update={"kind": "pulsed", "step": 1.0})

@@ -20,6 +20,8 @@ SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
 FEW_SAMPLES = 16
 """Fewer samples' pulses are counted one by one, as whole numbers."""
+FAR = 0.05
+"""Cells whose pulses take them further than this share of the way to a bound, on average, get no larger batches."""
 BLOCK = 1 << 17
 """Cells that are worked on at once; their numbers stay in a processor's cache."""
 
@@ -54,6 +56,7 @@ class PulsedCells(Cells):
         self.pull_down = self._pull(self.step_down, self.bounds.low, card.update.slope_down)
         self.inner = self.bounds.clip_(weight.clone(memory_format=torch.contiguous_format))
         self.weight = self._shown(self.inner).clone()
+        self.far_reaching = max(float(pull.mean()) for pull in (self.pull_up, self.pull_down)) > FAR
         self.sent = torch.zeros_like(self.inner)
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -95,8 +98,13 @@ class PulsedCells(Cells):
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
         """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
+        few = FEW_SAMPLES - 1
+        if x.shape[0] > few and self.far_reaching:
+            for x_part, d_part in zip(torch.split(x, few), torch.split(d, few), strict=True):
+                self.outer(x_part, d_part, rate)
+            return
         arguments = x, d, rate / self.update.step, self.update.pulses_per_update
-        if x.shape[0] < FEW_SAMPLES:
+        if x.shape[0] <= few:
             up, down = (
                 draw_pulses(mean, variance, self.generator) for mean, variance in expected_pulses(*arguments)
             )
