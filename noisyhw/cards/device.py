@@ -262,6 +262,11 @@ class OneSidedUpdate(Card):
         31, description="Longest stochastic pulse train for one sample's outer product (on_tile)."
     )
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether pulses of such pairs have no closed form for many at once."""
+        return bool(self.decay or self.cycle_noise_constant or self.cycle_noise_slope)
+
     @model_validator(mode="after")
     def _refreshable(self) -> Self:
         if self.refresh_other > self.refresh_above:
@@ -328,6 +333,12 @@ class DeviceCard(Card):
         """Whether our own cells are pulsed in steps that are not linear in the weight (see :mod:`.shapes`)."""
         update = self.update
         return self.backend == "noisyhw" and isinstance(update, PulsedUpdate) and update.shape is not None
+
+    @property
+    def has_pairs_one_by_one(self) -> bool:
+        """Whether our own cells are pairs that are pulsed one pulse after another."""
+        update = self.update
+        return self.backend == "noisyhw" and isinstance(update, OneSidedUpdate) and update.one_by_one
 
     @model_validator(mode="after")
     def _one_physics(self) -> Self:

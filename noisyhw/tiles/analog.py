@@ -14,7 +14,7 @@ from ..devices.ageing import Ageing
 from ..devices.array import Array
 from ..devices.cells import Cells, ExactCells, ProgrammedCells
 from ..devices.converters import convert, convert_
-from ..devices.decaying_pairs import DecayingPairs, one_by_one
+from ..devices.decaying_pairs import DecayingPairs
 from ..devices.nonlinearity import bend
 from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
@@ -153,7 +153,7 @@ def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:
     if isinstance(card.update, ProgrammedUpdate):
         return ProgrammedCells(card, weight, seed, name)
     if isinstance(card.update, OneSidedUpdate):
-        pairs = DecayingPairs if one_by_one(card.update) else OneSidedCells
+        pairs = DecayingPairs if card.update.one_by_one else OneSidedCells
         return pairs(card, weight, seed, name)
     if card.update.shape is not None:
         return ShapedCells(card, weight, seed, name)
