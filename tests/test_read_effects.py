@@ -92,6 +92,28 @@ def test_a_cells_state_is_held_within_a_pass_and_passes_given_or_repeated_are_al
     torch.testing.assert_close(jumping(p=0.5).forward(x[:1]), x[:1] @ weights[0].T)
 
 
+@pytest.mark.parametrize(
+    ("where", "weight"), [("share_at_zero", 0.0), ("share_at_min", -0.8), ("share_at_max", 1.0)]
+)
+def test_stuck_cells_do_not_jump(where: str, weight: float) -> None:
+    noise = {"cell_telegraph": {"amplitude": JUMP, "flip_probability": 0.1}}
+    card = make_card(weights=BOUNDED, read_noise=noise, stuck={where: 1.0})
+    tile = make_tile(card, torch.full((ROWS, B), 0.3))
+    torch.testing.assert_close(probe(tile, 3), torch.full((3, ROWS, B), weight))
+
+
+def test_cells_that_are_not_stuck_jump_as_if_none_were() -> None:
+    noise = {"cell_telegraph": {"amplitude": JUMP, "flip_probability": 0.01}}
+    some, none = (
+        make_tile(make_card(read_noise=noise, **stuck), torch.full((ROWS, B), 0.3))
+        for stuck in ({"stuck": {"share_at_zero": 0.4}}, {})
+    )
+    dead = some.twin() == 0
+    found, free = probe(some, 4), probe(none, 4)
+    assert_mean(dead.float(), 0.4, math.sqrt(0.4 * 0.6))
+    torch.testing.assert_close(found, torch.where(dead, 0.0, free))
+
+
 # Noise that columns share.
 
 

@@ -15,6 +15,8 @@ SHAPED_STEPS = " shapes 2"
 """Version of the arithmetic of devices whose steps have a shape: others' runs keep their identity when it changes."""
 PAIRS_ONE_BY_ONE = " pairs 2"
 """The same of devices whose pairs are pulsed one pulse after another."""
+STILL_STUCK_CELLS = " stuck 2"
+"""The same of devices that have stuck cells and telegraph noise of cells."""
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
@@ -217,4 +219,6 @@ class Experiment(Card):
         content["data"] = data_version
         content["code"] = code_version + (SHAPED_STEPS if self.device.has_shape else "")
         content["code"] += PAIRS_ONE_BY_ONE if self.device.has_pairs_one_by_one else ""
+        stuck_and_jumping = self.device.stuck is not None and self.device.read_noise.cell_telegraph is not None
+        content["code"] += STILL_STUCK_CELLS if stuck_and_jumping else ""
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
