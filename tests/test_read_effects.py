@@ -384,6 +384,12 @@ OURS = [
 ]
 
 
+def test_shares_that_add_up_to_one_but_for_rounding_are_taken() -> None:
+    shares = {"share_at_min": 0.33, "share_at_max": 0.56, "share_at_zero": 0.11}
+    assert sum(shares.values()) > 1
+    assert bool(make_tile(make_card(weights=BOUNDED, stuck=shares), W).array.stuck.stuck.all())  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("path", OURS, ids=".".join)
 def test_every_field_changes_what_is_read(path: tuple[str, ...]) -> None:
     x = normal(2, 40, 50, seed=8)

@@ -219,6 +219,8 @@ class Experiment(Card):
         content["data"] = data_version
         content["code"] = code_version + (SHAPED_STEPS if self.device.has_shape else "")
         content["code"] += PAIRS_ONE_BY_ONE if self.device.has_pairs_one_by_one else ""
-        stuck_and_jumping = self.device.stuck is not None and self.device.read_noise.cell_telegraph is not None
+        stuck_and_jumping = (
+            self.device.stuck is not None and self.device.read_noise.cell_telegraph is not None
+        )
         content["code"] += STILL_STUCK_CELLS if stuck_and_jumping else ""
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -42,7 +42,7 @@ class OneSidedCells(Cells):
         self.refreshes = torch.zeros(weight.shape, dtype=torch.int64, device=weight.device)
         self._program(torch.ones_like(self.refreshes, dtype=torch.bool), self.bounds.clip_(weight.clone()))
         self.weight = self.pair[0] - self.pair[1]
-        self.sent = torch.zeros_like(self.weight)
+        self.sent = torch.zeros_like(self.weight, dtype=torch.float64)
 
     def _steps(self) -> Tensor:
         if self.update.step_spread == 0:

@@ -40,7 +40,7 @@ class PulsedCells(Cells):
 
     Attributes:
         sent: pulses of every cell since its first write, up and down, [outputs, inputs]; where several of a batch are
-            pooled, their mean number.
+            pooled, their mean number. In double precision, as a single one stops at 2^24.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -54,7 +54,7 @@ class PulsedCells(Cells):
         self.pull_down = self._pull(self.step_down, self.bounds.low, card.update.slope_down)
         self.inner = self.bounds.clip_(weight.clone(memory_format=torch.contiguous_format))
         self.weight = self._shown(self.inner).clone()
-        self.sent = torch.zeros_like(self.inner)
+        self.sent = torch.zeros_like(self.inner, dtype=torch.float64)
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.update.step_distribution == "log_normal":
