@@ -390,6 +390,18 @@ def test_shares_that_add_up_to_one_but_for_rounding_are_taken() -> None:
     assert bool(make_tile(make_card(weights=BOUNDED, stuck=shares), W).array.stuck.stuck.all())  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("reads", [None, 3])
+@pytest.mark.parametrize("name", ["telegraph", "flicker", "cell_telegraph", "everything", "nothing"])
+def test_no_samples_give_no_read_outs_and_leave_all_states_as_they_are(name: str, reads: int | None) -> None:
+    noise = EVERYTHING["read_noise"] | {"telegraph": {"amplitude": 0.1, "flip_probability": 0.2}}
+    cards = {"everything": EVERYTHING, "nothing": {}}
+    card = DeviceCard(name="test", **cards.get(name, {"read_noise": {name: noise.get(name)}}))
+    tile, other = (make_tile(card, START) for _ in range(2))
+    assert tile.forward(torch.zeros(1, 0, 50), reads).shape == (reads or 1, 0, len(START))
+    x = normal(2, 40, 50, seed=8)
+    assert torch.equal(tile.forward(x), other.forward(x))
+
+
 @pytest.mark.parametrize("path", OURS, ids=".".join)
 def test_every_field_changes_what_is_read(path: tuple[str, ...]) -> None:
     x = normal(2, 40, 50, seed=8)
