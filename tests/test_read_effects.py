@@ -412,7 +412,15 @@ def test_every_field_changes_what_is_read(path: tuple[str, ...]) -> None:
     assert not torch.equal(reads[0], reads[1])
 
 
+@pytest.mark.parametrize("bits", [2, 7, 16])
+def test_a_zero_sample_reads_zero_with_converters_of_the_smallest_range(bits: int) -> None:
+    converter = {"bits": bits, "range": 1e-6}
+    card = make_card(periphery={"input_scaling": "max", "dac": converter, "adc": converter})
+    assert not make_tile(card, W).forward(torch.zeros(1, 2, 20)).any()
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"periphery": {"dac": {"bits": 7, "range": 1e-7}}}, r"range\n.*greater than or equal"),
     ({"periphery": {"nonlinearity": {"alpha": 1.0}}}, "give periphery.dac or input_scaling 'max'"),
     ({"periphery": {"ir_drop": {"wire_resistance_ohm": 1.0, "g_max_us": 25.0}}}, "ir_drop needs weights.min"),
     ({"stuck": {"share_at_min": 0.1}}, "stuck.share_at_max need the bounds"),

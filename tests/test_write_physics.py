@@ -230,6 +230,20 @@ def test_a_cell_that_gets_no_pulse_keeps_its_bits(kind: str, way: str) -> None:
     assert float(same[asked != 0].float().mean()) < 0.1
 
 
+SMALLEST = {"pulsed": "step", "one_sided": "step", "programmed": "resolution"}
+
+
+@pytest.mark.parametrize("kind", SMALLEST)
+def test_the_smallest_step_gives_numbers_and_a_smaller_one_is_refused(kind: str) -> None:
+    field = SMALLEST[kind]
+    tile = make_tile(make_card(weights=BOUNDED, update={"kind": kind, field: 1e-30}), torch.zeros(5, 4))
+    tile.write(torch.full((5, 4), 0.1))
+    tile.update(torch.ones(3, 4), torch.ones(3, 5), 0.1)
+    assert bool(tile.twin().isfinite().all())
+    with pytest.raises(ValueError, match=rf"{field}\n.*greater than or equal"):
+        make_card(weights=BOUNDED, update={"kind": kind, field: 1e-31})
+
+
 @pytest.mark.parametrize("kind", UPDATES)
 def test_an_update_from_no_samples_changes_nothing(kind: str) -> None:
     tile, other = (make_tile(updating(kind), torch.zeros(5, 4)) for _ in range(2))

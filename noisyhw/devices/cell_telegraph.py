@@ -16,10 +16,10 @@ class CellTelegraph:
     """A two-state offset of every affected cell's weight, +amplitude or -amplitude in weight units.
 
     An absolute amplitude, because one trap switches about the same conductance whatever the state of a low-resistance
-    cell. Which cells are affected is drawn once per device; stuck cells never are. A cell's state is held within a pass of a batch, and flips
-    between passes with the chance that an odd number of its B reads flipped it, (1 - (1 - 2 p)^B) / 2. So states of
-    different passes correlate as they should, but the samples of one pass share theirs (a state per sample would need
-    a weight-sized product per sample).
+    cell. Which cells are affected is drawn once per device; stuck cells never are. A cell's state is held within a
+    pass of a batch, and flips between passes with the chance that an odd number of its B reads flipped it, (1 - (1 - 2
+    p)^B) / 2. So states of different passes correlate as they should, but the samples of one pass share theirs (a
+    state per sample would need a weight-sized product per sample).
 
     Source: Ielmini, Nardi & Cagli, Appl. Phys. Lett. 96, 053503 (2010), on the amplitude; Ambrogio et al., IEEE Trans.
     Electron Devices 62, 3805 (2015), on fluctuations of resistive memory cells.
