@@ -93,6 +93,15 @@ def test_an_update_goes_down_the_mean_outer_product(name: str) -> None:
 
 
 @needs_aihwkit
+def test_no_samples_give_no_read_outs_and_no_update() -> None:
+    tile = make("rram-aihwkit")
+    before = tile.twin()
+    tile.update(torch.zeros(0, COLUMNS), torch.zeros(0, ROWS), 0.1)
+    assert torch.equal(tile.twin(), before)
+    assert tile.forward(torch.zeros(1, 0, COLUMNS), 2).shape == (2, 0, ROWS)
+
+
+@needs_aihwkit
 def test_an_exact_card_moves_by_exactly_minus_rate_times_the_mean_outer_product() -> None:
     tile = Device(on("aihwkit")).tile(WEIGHT)
     x, d = normal(8, COLUMNS, seed=3), normal(8, ROWS, seed=4)

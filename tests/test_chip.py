@@ -231,6 +231,20 @@ def test_a_rule_that_must_know_its_perturbation_is_not_observed_without_one() ->
         chip.observe(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64), get_rule("np")[0])
 
 
+def test_a_chip_that_is_shown_no_samples_answers_with_none_and_stays_as_it_is() -> None:
+    noise = {
+        "telegraph": {"amplitude": 0.1, "flip_probability": 0.2},
+        "flicker": {"std": 0.1, "low_hz": 1.0, "high_hz": 50.0, "read_hz": 1000.0},
+    }
+    chip, other = (make_chip(WIDTHS, make_card(read_noise=noise)) for _ in range(2))
+    assert chip.predict(X[:0]).shape == (0, 5)
+    seen = chip.observe(X[:0], TARGET[:0], get_rule("anp")[0])
+    assert seen.losses.shape == (2, 0)
+    for layer, d in zip(chip.layers, seen.pre_activations, strict=True):
+        layer.tile.update(torch.zeros(0, layer.tile.inputs), d[0], 0.1)
+    assert torch.equal(chip.predict(X), other.predict(X))
+
+
 def test_r_learns_from_a_share_of_the_batch_and_not_at_every_batch() -> None:
     data = get_task("digits").load()
     seen = {}

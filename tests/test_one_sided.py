@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from support import assert_mean, assert_std, make_card, make_tile, normal, through_a_file
+from support import UPDATES, assert_mean, assert_std, make_card, make_tile, normal, through_a_file, updating
 
+from noisyhw.cards import experiment, load_device
 from noisyhw.cards.device import DeviceCard
+from noisyhw.cards.experiment import Experiment
 from noisyhw.devices.one_sided import OneSidedCells
 from noisyhw.tiles.analog import AnalogTile
 
@@ -166,6 +168,41 @@ def test_a_pulses_noise_has_a_share_of_the_step_a_constant_and_a_share_of_the_co
         std = sum(sizes[name] for name in names)
         assert_mean(tile.twin() - weight, step, std)
         assert_std(tile.twin(), std)
+
+
+@pytest.mark.parametrize("counts", [[100, -100], [7, 3, -5], [0, 40, -90, 200]])
+def test_many_pulses_of_one_write_refresh_pairs_as_pulses_one_by_one_do(counts: list[int]) -> None:
+    """A pair that fills up within a write would else lose the difference of its halves."""
+    once, singly = (make_tile(load_device("pcm-pulsed"), torch.zeros(20, 10)) for _ in range(2))
+    shares = torch.linspace(0, 1, 10).expand(20, 10)
+    for count in counts:
+        sent = (shares * count).round()
+        once.pulse(sent)
+        for turn in range(abs(count) or 1):
+            singly.pulse((sent.abs() > turn) * sent.sign())
+    assert torch.equal(cells(once).pair, cells(singly).pair)
+    assert torch.equal(once.twin(), singly.twin())
+    assert torch.equal(cells(once).refreshes, cells(singly).refreshes)
+    assert torch.equal(cells(once).pulses(), cells(singly).pulses())
+
+
+def test_a_write_of_more_pulses_than_go_one_by_one_refreshes_within_it_too() -> None:
+    tile = make_tile(load_device("pcm-pulsed"), torch.zeros(SHAPE))
+    tile.pulse(torch.full(SHAPE, 300.0))
+    tile.pulse(torch.full(SHAPE, -1000.0))
+    assert float(tile.twin().mean()) < -1
+
+
+@pytest.mark.parametrize(
+    ("card", "changes"), [("pcm-pulsed", True), ("rram", False), ("one-sided pairs", False)]
+)
+def test_only_runs_on_pairs_that_are_pulsed_one_by_one_have_the_version_of_that_arithmetic(
+    card: str, changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Experiment(device=updating(card) if card in UPDATES else load_device(card))
+    before = run.identity("data", "code")
+    monkeypatch.setattr(experiment, "PAIRS_ONE_BY_ONE", "")
+    assert (run.identity("data", "code") != before) == changes
 
 
 def test_without_decay_and_constant_noise_a_pair_has_the_closed_form_still() -> None:

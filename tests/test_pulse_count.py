@@ -77,6 +77,40 @@ def test_pulse_trains_are_counted_to_their_expected_number(kind: str, samples: i
     assert abs(float(sent(tile).sum() - before) - refreshes - mean) < 5 * std
 
 
+@pytest.mark.parametrize("kind", [*PULSED, *PROGRAMMED])
+def test_a_cell_counts_on_beyond_the_whole_numbers_of_single_precision(kind: str) -> None:
+    tile = make_tile(updating(kind), WEIGHT)
+    state = tile.state()
+    name = "sent" if "sent" in state["cells"] else "events"
+    state["cells"][name] = torch.full((12, 9), 2**24)
+    tile.load(state)
+    before = sent(tile)
+    for _ in range(3):
+        tile.pulse(torch.ones(12, 9))
+    assert (sent(tile) - before >= 3).all()
+
+
+@pytest.mark.parametrize("samples", [4, 64])
+def test_pulse_trains_are_counted_beyond_the_whole_numbers_of_single_precision(samples: int) -> None:
+    tiles = [make_tile(updating("constant step"), WEIGHT) for _ in range(2)]
+    state = tiles[0].state()
+    state["cells"]["sent"] = torch.full((12, 9), 2.0**26)
+    tiles[0].load(state)
+    x, d = normal(samples, 9, seed=3), normal(samples, 12, seed=4)
+    for tile in tiles:
+        tile.update(x, d, 0.05 * samples)
+    torch.testing.assert_close(sent(tiles[0]) - 2**26, sent(tiles[1]), rtol=0, atol=1e-6)
+
+
+def test_a_count_that_was_kept_in_single_precision_is_taken_up() -> None:
+    tile = make_tile(updating("constant step"), WEIGHT)
+    state = tile.state()
+    state["cells"]["sent"] = torch.full((12, 9), 7.0, dtype=torch.float32)
+    tile.load(through_a_file(state))
+    tile.pulse(torch.ones(12, 9))
+    assert (sent(tile) == 8).all()
+
+
 def test_exact_cells_take_no_pulses() -> None:
     assert make_tile(updating("exact"), WEIGHT).pulses() is None
 

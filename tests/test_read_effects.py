@@ -92,6 +92,28 @@ def test_a_cells_state_is_held_within_a_pass_and_passes_given_or_repeated_are_al
     torch.testing.assert_close(jumping(p=0.5).forward(x[:1]), x[:1] @ weights[0].T)
 
 
+@pytest.mark.parametrize(
+    ("where", "weight"), [("share_at_zero", 0.0), ("share_at_min", -0.8), ("share_at_max", 1.0)]
+)
+def test_stuck_cells_do_not_jump(where: str, weight: float) -> None:
+    noise = {"cell_telegraph": {"amplitude": JUMP, "flip_probability": 0.1}}
+    card = make_card(weights=BOUNDED, read_noise=noise, stuck={where: 1.0})
+    tile = make_tile(card, torch.full((ROWS, B), 0.3))
+    torch.testing.assert_close(probe(tile, 3), torch.full((3, ROWS, B), weight))
+
+
+def test_cells_that_are_not_stuck_jump_as_if_none_were() -> None:
+    noise = {"cell_telegraph": {"amplitude": JUMP, "flip_probability": 0.01}}
+    some, none = (
+        make_tile(make_card(read_noise=noise, **stuck), torch.full((ROWS, B), 0.3))
+        for stuck in ({"stuck": {"share_at_zero": 0.4}}, {})
+    )
+    dead = some.twin() == 0
+    found, free = probe(some, 4), probe(none, 4)
+    assert_mean(dead.float(), 0.4, math.sqrt(0.4 * 0.6))
+    torch.testing.assert_close(found, torch.where(dead, 0.0, free))
+
+
 # Noise that columns share.
 
 
@@ -362,6 +384,24 @@ OURS = [
 ]
 
 
+def test_shares_that_add_up_to_one_but_for_rounding_are_taken() -> None:
+    shares = {"share_at_min": 0.33, "share_at_max": 0.56, "share_at_zero": 0.11}
+    assert sum(shares.values()) > 1
+    assert bool(make_tile(make_card(weights=BOUNDED, stuck=shares), W).array.stuck.stuck.all())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("reads", [None, 3])
+@pytest.mark.parametrize("name", ["telegraph", "flicker", "cell_telegraph", "everything", "nothing"])
+def test_no_samples_give_no_read_outs_and_leave_all_states_as_they_are(name: str, reads: int | None) -> None:
+    noise = EVERYTHING["read_noise"] | {"telegraph": {"amplitude": 0.1, "flip_probability": 0.2}}
+    cards = {"everything": EVERYTHING, "nothing": {}}
+    card = DeviceCard(name="test", **cards.get(name, {"read_noise": {name: noise.get(name)}}))
+    tile, other = (make_tile(card, START) for _ in range(2))
+    assert tile.forward(torch.zeros(1, 0, 50), reads).shape == (reads or 1, 0, len(START))
+    x = normal(2, 40, 50, seed=8)
+    assert torch.equal(tile.forward(x), other.forward(x))
+
+
 @pytest.mark.parametrize("path", OURS, ids=".".join)
 def test_every_field_changes_what_is_read(path: tuple[str, ...]) -> None:
     x = normal(2, 40, 50, seed=8)
@@ -372,7 +412,15 @@ def test_every_field_changes_what_is_read(path: tuple[str, ...]) -> None:
     assert not torch.equal(reads[0], reads[1])
 
 
+@pytest.mark.parametrize("bits", [2, 7, 16])
+def test_a_zero_sample_reads_zero_with_converters_of_the_smallest_range(bits: int) -> None:
+    converter = {"bits": bits, "range": 1e-6}
+    card = make_card(periphery={"input_scaling": "max", "dac": converter, "adc": converter})
+    assert not make_tile(card, W).forward(torch.zeros(1, 2, 20)).any()
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"periphery": {"dac": {"bits": 7, "range": 1e-7}}}, r"range\n.*greater than or equal"),
     ({"periphery": {"nonlinearity": {"alpha": 1.0}}}, "give periphery.dac or input_scaling 'max'"),
     ({"periphery": {"ir_drop": {"wire_resistance_ohm": 1.0, "g_max_us": 25.0}}}, "ir_drop needs weights.min"),
     ({"stuck": {"share_at_min": 0.1}}, "stuck.share_at_max need the bounds"),

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from support import BOUNDED, UPDATES, assert_mean, assert_std, generator, make_card, make_tile, normal
+from support import (
+    BOUNDED,
+    UPDATES,
+    assert_mean,
+    assert_std,
+    generator,
+    make_card,
+    make_tile,
+    normal,
+    updating,
+)
 from torch import Tensor
 
 from noisyhw.cards.device import DeviceCard
@@ -218,6 +228,29 @@ def test_a_cell_that_gets_no_pulse_keeps_its_bits(kind: str, way: str) -> None:
     same = tile.twin() == before
     assert bool(same[asked == 0].all())
     assert float(same[asked != 0].float().mean()) < 0.1
+
+
+SMALLEST = {"pulsed": "step", "one_sided": "step", "programmed": "resolution"}
+
+
+@pytest.mark.parametrize("kind", SMALLEST)
+def test_the_smallest_step_gives_numbers_and_a_smaller_one_is_refused(kind: str) -> None:
+    field = SMALLEST[kind]
+    tile = make_tile(make_card(weights=BOUNDED, update={"kind": kind, field: 1e-30}), torch.zeros(5, 4))
+    tile.write(torch.full((5, 4), 0.1))
+    tile.update(torch.ones(3, 4), torch.ones(3, 5), 0.1)
+    assert bool(tile.twin().isfinite().all())
+    with pytest.raises(ValueError, match=rf"{field}\n.*greater than or equal"):
+        make_card(weights=BOUNDED, update={"kind": kind, field: 1e-31})
+
+
+@pytest.mark.parametrize("kind", UPDATES)
+def test_an_update_from_no_samples_changes_nothing(kind: str) -> None:
+    tile, other = (make_tile(updating(kind), torch.zeros(5, 4)) for _ in range(2))
+    tile.update(torch.zeros(0, 4), torch.zeros(0, 5), 0.1)
+    for one in (tile, other):
+        one.update(torch.ones(3, 4), torch.ones(3, 5), 0.1)
+    assert torch.equal(tile.twin(), other.twin())
 
 
 @pytest.mark.parametrize("change", [0.3 * STEP, -0.3 * STEP, 2.6 * STEP, -7.25 * STEP])

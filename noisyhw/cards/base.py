@@ -17,6 +17,8 @@ LARGEST = 1e30
 """Beyond this, arithmetic in 32 bits is infinite."""
 
 Positive = Annotated[float, Field(strict=True, gt=0, le=LARGEST)]
+Step = Annotated[float, Field(strict=True, ge=1e-30, le=LARGEST)]
+"""What changes are divided by."""
 NonNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST)]
 Real = Annotated[float, Field(strict=True, ge=-LARGEST, le=LARGEST)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]

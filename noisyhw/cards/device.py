@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from .ageing import Age, Drift, Retention, seconds
-from .base import Card, Count, Fraction, NonNegative, Positive, Real
+from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive, Real, Step
 from .read_effects import (
     CellNonlinearity,
     CellTelegraphNoise,
@@ -64,7 +64,9 @@ class Converter(Card):
     """A uniform mid-tread quantiser with 2^bits - 1 levels from -range to +range; beyond the range it clips."""
 
     bits: Annotated[int, Field(strict=True, ge=2, le=16)] = Field(description="Resolution, sign included.")
-    range: Positive = Field(description="Full scale: the largest magnitude that is not clipped.")
+    range: Annotated[float, Field(strict=True, ge=1e-6, le=LARGEST)] = Field(
+        description="Full scale: the largest magnitude that is not clipped."
+    )
 
 
 class Periphery(Card):
@@ -159,7 +161,7 @@ class ProgrammedUpdate(Card):
 
     kind: Literal["programmed"]
     noise: ProgrammingNoise = ProgrammingNoise()
-    resolution: Positive = Field(
+    resolution: Step = Field(
         description="Smallest change worth programming; mixed_precision sends multiples of it."
     )
     reference: Literal["target", "cell"] = Field(
@@ -187,7 +189,7 @@ class PulsedUpdate(Card):
     """
 
     kind: Literal["pulsed"]
-    step: Positive = Field(description="Mean weight change of one pulse at weight zero.")
+    step: Step = Field(description="Mean weight change of one pulse at weight zero.")
     step_spread: NonNegative = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
     )
@@ -234,7 +236,7 @@ class OneSidedUpdate(Card):
     """A cell is a pair of conductances, weight = g_plus - g_minus, that pulses only raise; full pairs are refreshed."""
 
     kind: Literal["one_sided"]
-    step: Positive = Field(description="Mean rise of a conductance by one pulse at conductance zero.")
+    step: Step = Field(description="Mean rise of a conductance by one pulse at conductance zero.")
     step_spread: NonNegative = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per conductance."
     )
@@ -261,6 +263,11 @@ class OneSidedUpdate(Card):
     pulses_per_update: Count = Field(
         31, description="Longest stochastic pulse train for one sample's outer product (on_tile)."
     )
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether pulses of such pairs have no closed form for many at once."""
+        return bool(self.decay or self.cycle_noise_constant or self.cycle_noise_slope)
 
     @model_validator(mode="after")
     def _refreshable(self) -> Self:
@@ -333,6 +340,12 @@ class DeviceCard(Card):
         """Whether our own cells are pulsed in steps that are not linear in the weight (see :mod:`.shapes`)."""
         update = self.update
         return self.backend == "noisyhw" and isinstance(update, PulsedUpdate) and update.shape is not None
+
+    @property
+    def has_pairs_one_by_one(self) -> bool:
+        """Whether our own cells are pairs that are pulsed one pulse after another."""
+        update = self.update
+        return self.backend == "noisyhw" and isinstance(update, OneSidedUpdate) and update.one_by_one
 
     @model_validator(mode="after")
     def _one_physics(self) -> Self:

@@ -11,10 +11,6 @@ from pydantic import Field, model_validator
 from .base import Card, Count, Fraction, NonNegative, Positive
 from .device import DeviceCard
 
-SHAPED_STEPS = " shapes 3"
-"""Version of the arithmetic of devices whose steps have a shape: others' runs keep their identity when it changes."""
-TRAINS = " trains 2"
-"""The same for runs that send pulse trains."""
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
@@ -215,12 +211,17 @@ class Experiment(Card):
         content = self.model_dump(mode="json", exclude={"device"}, exclude_defaults=True)
         content["device"] = self.device.physics()
         content["data"] = data_version
-        content["code"] = code_version + (SHAPED_STEPS if self.device.has_shape else "")
-        content["code"] += TRAINS if self._sends_trains else ""
+        content["code"] = code_version + self._revisions()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def _sends_trains(self) -> bool:
-        """Whether crossbars of ours are updated by the coincidences of pulse trains."""
-        on_crossbar = self.update.path in ("on_tile", *TRANSFER_PATHS) or self.decorrelation.on == "tile"
-        return on_crossbar and self.device.is_pulsed
+    def _revisions(self) -> str:
+        """Versions of the arithmetic of what only some runs have: the others keep their identity when it changes."""
+        device, path = self.device, self.update.path
+        pulsed_by_trains = path in ("on_tile", *TRANSFER_PATHS) or self.decorrelation.on == "tile"
+        revised = {
+            " shapes 3": device.has_shape,
+            " trains 2": pulsed_by_trains and device.is_pulsed,
+            " pairs 2": device.has_pairs_one_by_one,
+            " stuck 2": device.stuck is not None and device.read_noise.cell_telegraph is not None,
+        }
+        return "".join(version for version, applies in revised.items() if applies)

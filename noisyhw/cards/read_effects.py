@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .device import DeviceCard
 
 
+ROUNDING = 1e-9
+"""Shares that add up to 1 may be so much off in binary numbers."""
+
+
 class FlickerNoise(Card):
     """1/f noise on every output node's read-out; its state lives on from read to read."""
 
@@ -96,7 +100,7 @@ class Stuck(Card):
     @model_validator(mode="after")
     def _shares(self) -> Self:
         total = self.share_at_min + self.share_at_max + self.share_at_zero
-        if total > 1:
+        if total > 1 + ROUNDING:
             raise ValueError(f"the three shares add up to {total:g}; at most 1")
         return self
 

@@ -20,8 +20,8 @@ from .stuck import StuckCells
 class Array:
     """The weights of a tile as reads see them; with nothing switched on, the cells' own.
 
-    Order: stuck cells, then the wires' voltage drop, then telegraph noise of cells (whose jumps are small and are not
-    diminished by the drop in their turn).
+    Order: stuck cells, then the wires' voltage drop, then telegraph noise of free cells (whose jumps are small and
+    are not diminished by the drop in their turn).
     """
 
     def __init__(
@@ -36,7 +36,8 @@ class Array:
         drop, jumps = card.periphery.ir_drop, card.read_noise.cell_telegraph
         self.stuck = StuckCells(card.stuck, bounds, shape, seed, name, device) if card.stuck else None
         self.wires = WireDrop(drop, card.weights.max) if drop and card.weights.max else None
-        self.telegraph = CellTelegraph(jumps, shape, seed, name, device) if jumps else None
+        still = None if self.stuck is None else self.stuck.stuck
+        self.telegraph = CellTelegraph(jumps, shape, seed, name, device, still) if jumps else None
         self.last = LastWeight()
 
     def held(self, weight: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:

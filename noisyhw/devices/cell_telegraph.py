@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from ..cards.read_effects import CellTelegraphNoise
@@ -16,10 +16,10 @@ class CellTelegraph:
     """A two-state offset of every affected cell's weight, +amplitude or -amplitude in weight units.
 
     An absolute amplitude, because one trap switches about the same conductance whatever the state of a low-resistance
-    cell. Which cells are affected is drawn once per device. A cell's state is held within a pass of a batch, and flips
-    between passes with the chance that an odd number of its B reads flipped it, (1 - (1 - 2 p)^B) / 2. So states of
-    different passes correlate as they should, but the samples of one pass share theirs (a state per sample would need
-    a weight-sized product per sample).
+    cell. Which cells are affected is drawn once per device; stuck cells never are. A cell's state is held within a
+    pass of a batch, and flips between passes with the chance that an odd number of its B reads flipped it, (1 - (1 - 2
+    p)^B) / 2. So states of different passes correlate as they should, but the samples of one pass share theirs (a
+    state per sample would need a weight-sized product per sample).
 
     Source: Ielmini, Nardi & Cagli, Appl. Phys. Lett. 96, 053503 (2010), on the amplitude; Ambrogio et al., IEEE Trans.
     Electron Devices 62, 3805 (2015), on fluctuations of resistive memory cells.
@@ -28,12 +28,20 @@ class CellTelegraph:
     sign: Int8[Tensor, "outputs inputs"]
 
     def __init__(
-        self, card: CellTelegraphNoise, shape: tuple[int, int], seed: int, name: str, device: torch.device
+        self,
+        card: CellTelegraphNoise,
+        shape: tuple[int, int],
+        seed: int,
+        name: str,
+        device: torch.device,
+        stuck: Bool[Tensor, "outputs inputs"] | None = None,
     ) -> None:
         self.card = card
         self.generator = stream(seed, name, "cell telegraph", device=device)
         affected = torch.rand(shape, generator=self.generator, device=device) < card.share_of_cells
         down = torch.rand(shape, generator=self.generator, device=device) < 0.5
+        if stuck is not None:
+            affected &= ~stuck
         self.sign = affected.to(torch.int8) * (1 - 2 * down.to(torch.int8))
 
     def next_pass(

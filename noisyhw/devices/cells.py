@@ -166,7 +166,7 @@ class ProgrammedCells(Cells):
 
     def pulses(self) -> Tensor:
         """Programming events of every cell, the first among them."""
-        return self.events.float()
+        return self.events.double()
 
     def state(self) -> dict[str, Any]:
         """Return weights, targets, counted events and the generator."""

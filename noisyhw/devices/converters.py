@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..cards.device import Converter
 
-SMALLEST_SCALE = 1e-30
-"""Inputs that are all smaller are as good as zero."""
+SMALLEST_SCALE = 1e-27
+"""Inputs that are all smaller are as good as zero; times the spacing of 16 bits, its reciprocal is still finite."""
 
 
 def level_spacing(card: Converter) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..cards.device import OneSidedUpdate
 from .one_sided import OneSidedCells
 from .pulsed import LARGEST_PULL, Move
 
@@ -13,40 +12,32 @@ MOST_TURNS = 200
 """More pulses than these are sent several at a time."""
 
 
-def one_by_one(update: OneSidedUpdate) -> bool:
-    """Whether pulses of such pairs have no closed form for many at once."""
-    return bool(update.decay or update.cycle_noise_constant or update.cycle_noise_slope)
-
-
 class DecayingPairs(OneSidedCells):
     """Pairs that are pulsed one pulse after another, of std cycle_noise step(g) + cycle_noise_constant + slope g.
 
     With ``decay``, step(g) = step (floor + (1 - floor) exp(-rate g / bound)): large steps at first, and small ones
     after a few pulses, as in phase-change memory. Up to 200 pulses of one update are sent one by one, each with its
-    own noise and kept within the bounds; more go several at a time, along the tangent.
+    own noise, kept within the bounds and followed by a refresh where one is due; more go several at a time, along the
+    tangent.
 
     Source: ExpStepDevice of aihwkit 1.2.0 with its complex cycle-to-cycle noise, which its authors fitted to the
     phase-change memory of Nandakumar et al., Front. Neurosci. 14:406 (2020).
     """
 
-    def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
-        if isinstance(fluctuation, Tensor):
-            counts = self._whole(counts, fluctuation)
-        most = float(counts.max())
-        size = max(1.0, -(-most // MOST_TURNS))
-        pair, left = self.pair, counts
+    def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
+        left = self._whole(counts, fluctuation) if isinstance(fluctuation, Tensor) else counts
+        size = max(1.0, -(-float(left.max()) // MOST_TURNS))
         while bool((left > 0).any()):
-            sent = left.clamp(max=size)
-            pair = torch.where(sent > 0, self._sent(pair, sent), pair)
+            super()._send(left.clamp(max=size), 0.0)
             left = (left - size).clamp_(min=0)
-        return pair
 
     def _whole(self, mean: Tensor, fluctuation: Tensor) -> Tensor:
         """Whole numbers of pulses for mean numbers that fluctuate."""
         noise = torch.randn(mean.shape, generator=self.generator, device=mean.device)
         return (mean + noise.mul_((mean * fluctuation).sqrt_())).round_().clamp_(min=0)
 
-    def _sent(self, pair: Tensor, counts: Tensor) -> Tensor:
+    def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
+        pair = self.pair
         none = torch.zeros((), device=pair.device)
         step, pull = self._step_at(pair)
         raised = pair + Move(counts, none, step, none, pull, none).mean(torch.zeros_like(pair))

@@ -42,7 +42,7 @@ class OneSidedCells(Cells):
         self.refreshes = torch.zeros(weight.shape, dtype=torch.int64, device=weight.device)
         self._program(torch.ones_like(self.refreshes, dtype=torch.bool), self.bounds.clip_(weight.clone()))
         self.weight = self.pair[0] - self.pair[1]
-        self.sent = torch.zeros_like(self.weight)
+        self.sent = torch.zeros_like(self.weight, dtype=torch.float64)
 
     def _steps(self) -> Tensor:
         if self.update.step_spread == 0:
@@ -78,9 +78,13 @@ class OneSidedCells(Cells):
     def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
         """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""
         self.sent.add_(counts.sum(0))
+        self._send(counts, fluctuation)
+        self.weight = self.pair[0] - self.pair[1]
+
+    def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
+        """Raise the conductances by all these pulses at once, then refresh pairs that are full."""
         self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
         self._refresh()
-        self.weight = self.pair[0] - self.pair[1]
 
     def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
         """Conductances after so many pulses each."""

@@ -42,7 +42,7 @@ class PulsedCells(Cells):
 
     Attributes:
         sent: pulses of every cell since its first write, up and down, [outputs, inputs]; where several of a batch are
-            pooled, their mean number.
+            pooled, their mean number. In double precision, as a single one stops at 2^24.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -57,7 +57,7 @@ class PulsedCells(Cells):
         self.inner = self.bounds.clip_(weight.clone(memory_format=torch.contiguous_format))
         self.weight = self._shown(self.inner).clone()
         self.far_reaching = max(float(pull.mean()) for pull in (self.pull_up, self.pull_down)) > FAR
-        self.sent = torch.zeros_like(self.inner)
+        self.sent = torch.zeros_like(self.inner, dtype=torch.float64)
 
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.update.step_distribution == "log_normal":

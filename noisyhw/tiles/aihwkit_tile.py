@@ -98,6 +98,8 @@ class AihwkitTile(Tile):
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
     ) -> None:
         """Send the outer products (see :class:`Tile`); aihwkit adds them up, so its rate is ``rate`` / samples."""
+        if x.shape[0] == 0:
+            return
         unit = 1.0 if self.card.preset or self.step is None else self.granularity / self.step
         self._update(x, d, rate / x.shape[0] * unit)
         self.tile.post_update_step()

@@ -14,7 +14,7 @@ from ..devices.ageing import Ageing
 from ..devices.array import Array
 from ..devices.cells import Cells, ExactCells, ProgrammedCells
 from ..devices.converters import convert, convert_
-from ..devices.decaying_pairs import DecayingPairs, one_by_one
+from ..devices.decaying_pairs import DecayingPairs
 from ..devices.nonlinearity import bend
 from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
@@ -62,6 +62,8 @@ class AnalogTile(Tile):
         self, x: Float[Tensor, "passes samples inputs"], reads: int | None = None
     ) -> Float[Tensor, "reads samples outputs"]:
         """Read the tile (see :class:`Tile`): very many vectors, as in a convolution, part by part."""
+        if x.shape[1] == 0:
+            return x.new_zeros((reads or x.shape[0], 0, self.outputs))
         vectors = max(1, PART // self.inputs)
         small = 8 * self.outputs * self.inputs <= PART  # else every part would load the weights anew
         if x.shape[1] <= vectors or not (small and self.noise.memoryless and self.array.telegraph is None):
@@ -91,7 +93,8 @@ class AnalogTile(Tile):
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
     ) -> None:
         """Send the outer products to the device (see :class:`Tile`)."""
-        self.cells.outer(x, d, rate / x.shape[0])
+        if x.shape[0] > 0:
+            self.cells.outer(x, d, rate / x.shape[0])
 
     def write(self, change: Float[Tensor, "outputs inputs"]) -> None:
         """Ask for a change (see :class:`Tile`)."""
@@ -153,7 +156,7 @@ def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:
     if isinstance(card.update, ProgrammedUpdate):
         return ProgrammedCells(card, weight, seed, name)
     if isinstance(card.update, OneSidedUpdate):
-        pairs = DecayingPairs if one_by_one(card.update) else OneSidedCells
+        pairs = DecayingPairs if card.update.one_by_one else OneSidedCells
         return pairs(card, weight, seed, name)
     if card.update.shape is not None:
         return ShapedCells(card, weight, seed, name)

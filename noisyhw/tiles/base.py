@@ -33,13 +33,15 @@ class Tile(abc.ABC):
         Args:
             x: inputs; every pass is read once, in order.
             reads: read one and the same pass (then ``passes`` is 1) this many times; each read has its own noise.
+
+        No samples: nothing is read, and the tile stays as it is.
         """
 
     @abc.abstractmethod
     def update(
         self, x: Float[Tensor, "samples inputs"], d: Float[Tensor, "samples outputs"], rate: float
     ) -> None:
-        """Move the weights by -rate mean_b d_b x_b^T, by the device's own means."""
+        """Move the weights by -rate mean_b d_b x_b^T, by the device's own means; no samples: not at all."""
 
     @abc.abstractmethod
     def write(self, change: Float[Tensor, "outputs inputs"]) -> None:
