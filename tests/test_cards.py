@@ -640,3 +640,22 @@ def test_wrapping_a_value_and_unwrapping_it_changes_nothing(value: object) -> No
     wrapped = located(value, "here")
     assert repr(wrapped.plain()) == repr(value)
     assert isinstance(wrapped, Located)
+
+
+@pytest.mark.parametrize(
+    ("device", "sets", "revised"),
+    [
+        ("ideal", ("update.path=on_tile",), ""),
+        ("rram", (), ""),
+        ("rram", ("update.path=sgd",), ""),
+        ("rram", ("update.path=on_tile",), " trains 2"),
+        ("ecram", ("update.path=agad",), " trains 2"),
+        ("rram", ("decorrelation.on=tile",), " trains 2"),
+        ("rram-exp", (), " shapes 3"),
+        ("pcm-pulsed", ("update.path=tiki_taka",), " trains 2 pairs 2"),
+    ],
+)
+def test_only_runs_whose_arithmetic_was_revised_have_a_new_identity(
+    device: str, sets: tuple[str, ...], revised: str
+) -> None:
+    assert load_experiment(None, {"device": device}, sets)._revisions() == revised

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from support import UPDATES, assert_mean, assert_std, make_card, make_tile, normal, through_a_file, updating
+from support import assert_mean, assert_std, make_card, make_tile, normal, through_a_file
 
-from noisyhw.cards import experiment, load_device
+from noisyhw.cards import load_device
 from noisyhw.cards.device import DeviceCard
-from noisyhw.cards.experiment import Experiment
 from noisyhw.devices.one_sided import OneSidedCells
 from noisyhw.tiles.analog import AnalogTile
 
@@ -191,18 +190,6 @@ def test_a_write_of_more_pulses_than_go_one_by_one_refreshes_within_it_too() -> 
     tile.pulse(torch.full(SHAPE, 300.0))
     tile.pulse(torch.full(SHAPE, -1000.0))
     assert float(tile.twin().mean()) < -1
-
-
-@pytest.mark.parametrize(
-    ("card", "changes"), [("pcm-pulsed", True), ("rram", False), ("one-sided pairs", False)]
-)
-def test_only_runs_on_pairs_that_are_pulsed_one_by_one_have_the_version_of_that_arithmetic(
-    card: str, changes: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Experiment(device=updating(card) if card in UPDATES else load_device(card))
-    before = run.identity("data", "code")
-    monkeypatch.setattr(experiment, "PAIRS_ONE_BY_ONE", "")
-    assert (run.identity("data", "code") != before) == changes
 
 
 def test_without_decay_and_constant_noise_a_pair_has_the_closed_form_still() -> None:
