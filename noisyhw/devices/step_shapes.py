@@ -19,9 +19,12 @@ AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
 HASTE = 0.25
 """Noise need not be fine before the last sub-steps, as cells forget: this share of the pulses that are left may go."""
+LOUD = 0.25
+"""Cells that noise moves by more than this share of their range forget where they started."""
+COARSE = 0.1
+"""Their first sub-steps take this share of the pulses that are left; the last ones are fine."""
 MOST_SUB_STEPS = 200
-COARSE = 0.05
-"""Where so many would not do, a sub-step takes this share of the pulses that are left: the last ones are fine."""
+"""Where so many would not do, the same is done for quiet cells."""
 SMALLEST = 1e-12
 
 Factor = tuple[Tensor, Tensor]
@@ -230,10 +233,13 @@ class Tangent:
         speed = (up * self.step_up - down * self.step_down).abs_()
         slowing = up * self.pull_up + down * self.pull_down
         fine = FINENESS * self.range
-        share = (fine / speed.clamp(min=SMALLEST)).minimum(self.steady(up, down))
+        steady = self.steady(up, down)
+        share = (fine / speed.clamp(min=SMALLEST)).minimum(steady)
         share.lerp_(torch.ones_like(share), (speed <= slowing * (AT_REST * fine)).to(share.dtype))
         jitter = (1 + noise**2) * (up * self.own[0].square() + down * self.own[1].square())
         quiet = (FINE_NOISE * self.range).square() / jitter.clamp(min=SMALLEST)
+        loud = quiet < (FINE_NOISE / LOUD) ** 2
+        share = torch.where(loud, share.maximum((rest * COARSE).minimum(steady)), share)
         share = share.minimum(quiet.maximum(rest * HASTE))
         return share.maximum(1 / (up + down).clamp(min=1))
 
