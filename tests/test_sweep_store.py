@@ -96,6 +96,21 @@ def test_asking_again_adds_only_what_is_new(store: Store) -> None:
     assert len(Store.open(store.path).points) == 3
 
 
+def test_of_runs_with_the_same_settings_those_asked_for_last_count(store: Store) -> None:
+    """A card swept again with other common settings, other data or a later version: nothing is averaged over both."""
+    long = CARD | {"experiment": {"epochs": 7, "network": {"hidden": [8]}}, "seeds": 2}
+    for card in (CARD | {"seeds": 2}, long):
+        asked = plan(card).points
+        store.ask(asked)
+        for point in asked:
+            store.add(finished(point))
+    assert list(load(store.path)["identity"]) == [point.identity for point in asked]
+    assert set(load_curves(store.path)["identity"]) == {point.identity for point in asked}
+    store.ask(points(2))
+    assert list(load(store.path)["identity"]) == [point.identity for point in points(2)]
+    assert len(store.records) == 4
+
+
 def test_the_record_tells_what_was_run(store: Store) -> None:
     [point] = points(1)
     store.add(finished(point))

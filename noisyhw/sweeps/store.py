@@ -28,7 +28,7 @@ class Store:
     """The files of one sweep folder.
 
     - ``sweep.json``: says that this is one, and its format;
-    - ``points.jsonl``: a line for each run that was asked for: identity and settings;
+    - ``points.jsonl``: a line for each run that was asked for: identity and settings (of equal ones the last counts);
     - ``records.jsonl``: a line for each finished run, appended once and never changed;
     - ``curves.jsonl``: its table of epochs, written before its record;
     - ``environments.jsonl``: with what it was computed;
@@ -121,11 +121,19 @@ class Store:
             finished.append(record.identity)
         return finished
 
+    @property
+    def current(self) -> list[dict[str, Any]]:
+        """What counts of the runs that were asked for: the last of those whose settings are the same.
+
+        They are others if the card's common settings, the data or noisyhw's arithmetic have changed since.
+        """
+        return list({json.dumps(point["settings"], sort_keys=True): point for point in self.points}.values())
+
     def ask(self, points: Iterable[Point]) -> None:
-        """Note which runs are asked for, unless they are noted already."""
+        """Note which runs are asked for, unless they are noted already and count."""
         with self.locked():
             self.refresh()
-            known = {json.dumps(point, sort_keys=True) for point in self.points}
+            known = {json.dumps(point, sort_keys=True) for point in self.current}
             asked = ({"identity": one.identity, "settings": dict(one.settings)} for one in points)
             new = {json.dumps(point, sort_keys=True): point for point in asked}
             self._points.append(point for text, point in new.items() if text not in known)

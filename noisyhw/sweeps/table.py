@@ -43,7 +43,7 @@ def load_curves(path: str | Path) -> pd.DataFrame:
     curves = store.curves()
     parts = [
         pd.DataFrame(curves[point["identity"]]).assign(**point["settings"], identity=point["identity"])
-        for point in store.points
+        for point in store.current
         if point["identity"] in curves
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -51,12 +51,12 @@ def load_curves(path: str | Path) -> pd.DataFrame:
 
 def results(store: Store, *, unfinished: bool = False) -> pd.DataFrame:
     """Return the table of an open store (see :func:`load`)."""
-    rows = [_row(store, point) for point in store.points if unfinished or point["identity"] in store.records]
+    rows = [_row(store, point) for point in store.current if unfinished or point["identity"] in store.records]
     return pd.DataFrame(rows, columns=_columns(store))
 
 
 def _columns(store: Store) -> list[str]:
-    swept = dict.fromkeys(key for point in store.points for key in point["settings"])
+    swept = dict.fromkeys(key for point in store.current for key in point["settings"])
     return [*OWN, *(key for key in swept if key not in (*OWN, "seed")), "seed", *LAST]
 
 
