@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 import noisyhw
 from noisyhw.cards import load_experiment
 from noisyhw.cards.experiment import PathName
+from noisyhw.characterize.figures import save_figure
 from noisyhw.reproduce.drawing import draw_bands
 from noisyhw.training.effort import forward_passes, passes_per_sample
 from noisyhw.training.resolve import resolve
@@ -113,8 +114,8 @@ def draw(asked: argparse.Namespace, curves: pd.DataFrame, metric: str, out: Path
         place.grid(alpha=0.3)
         place.label_outer()
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.savefig(out.with_suffix(".png"))
-    figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
+    for kind in (".png", ".svg"):
+        save_figure(figure, out.with_suffix(kind))
 
 
 def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pulses: Values) -> list[str]:
@@ -125,7 +126,10 @@ def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pu
     remarks: list[str] = []
     lines = [f"# Rules by device and update path: {asked.task}, {epochs} epochs", ""]
     lines += [f"![learning curves](devices-{asked.task}.png)", "", "Bands: lowest and highest seed.", ""]
-    lines += [f"Final {what}: {seeds}. Noise is on in training and in test.", ""]
+    lines += [
+        f"Final {what}: {seeds}. Noise is on in training and in test. Network, batch and learning rates are the"
+    ]
+    lines += ["task's, chosen for danp and the same for all rules and devices.", ""]
     lines += table(final, DEVICES, asked.paths, asked.rules, remarks)
     lines += ["", f"{top} {what} of any epoch, the test itself being noisy: {seeds} that ended.", ""]
     lines += table(best, DEVICES, asked.paths, asked.rules, [])
