@@ -642,6 +642,9 @@ def test_wrapping_a_value_and_unwrapping_it_changes_nothing(value: object) -> No
     assert isinstance(wrapped, Located)
 
 
+JUMPS = "device.read_noise.cell_telegraph={amplitude: 0.1, flip_probability: 0.1}"
+
+
 @pytest.mark.parametrize(
     ("device", "sets", "revised"),
     [
@@ -653,6 +656,8 @@ def test_wrapping_a_value_and_unwrapping_it_changes_nothing(value: object) -> No
         ("rram", ("decorrelation.on=tile",), " trains 2"),
         ("rram-exp", (), " shapes 3"),
         ("pcm-pulsed", ("update.path=tiki_taka",), " trains 2 pairs 2"),
+        ("pcm", ("device.stuck.share_at_zero=0.1",), ""),
+        ("pcm", ("device.stuck.share_at_zero=0.1", JUMPS), " stuck 2"),
     ],
 )
 def test_only_runs_whose_arithmetic_was_revised_have_a_new_identity(

@@ -192,6 +192,19 @@ def test_a_write_of_more_pulses_than_go_one_by_one_refreshes_within_it_too() -> 
     assert float(tile.twin().mean()) < -1
 
 
+def test_how_a_cells_pulses_go_does_not_hang_on_its_neighbours() -> None:
+    """Ten pulses go one by one also beside a cell that gets a thousand, which go five at a time."""
+    alone, beside = (make_tile(load_device("pcm-pulsed"), torch.zeros(1, 2000)) for _ in range(2))
+    counts = torch.full((1, 2000), 10.0)
+    alone.pulse(counts)
+    many = counts.clone()
+    many[:, 0] = 1000.0
+    beside.pulse(many)
+    ours, theirs = alone.twin()[:, 1:], beside.twin()[:, 1:]
+    assert abs(float(ours.mean() - theirs.mean())) < 5 * float(ours.std()) * (2 / 2000) ** 0.5
+    assert abs(float(ours.std() / theirs.std()) - 1) < 5 / 2000**0.5
+
+
 def test_without_decay_and_constant_noise_a_pair_has_the_closed_form_still() -> None:
     assert type(make_tile(one_sided(cycle_noise=0.5), torch.zeros(1, 1)).cells) is OneSidedCells
 

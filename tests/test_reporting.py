@@ -316,6 +316,14 @@ def test_a_failed_run_is_left_out_of_the_break_point(tmp_path: Path) -> None:
     assert cells(study)[0][-5:-1] == [never, "–", never, never]
 
 
+def test_a_line_that_dips_and_comes_back_says_so(tmp_path: Path) -> None:
+    def result(one: Settings) -> float | str:
+        return 0.2 if one[SCALE] == 2 else 0.9
+
+    [study] = studied(make_sweep(tmp_path / "s", grid(), result))
+    assert cells(study)[0][-5] == "not reached (to 8); below half at 2, and back"
+
+
 def test_a_break_point_beside_a_run_that_diverged_has_a_star(tmp_path: Path) -> None:
     def result(one: Settings) -> float | str:
         return "diverged: not finite" if one[SCALE] == 8 else 0.9

@@ -420,7 +420,12 @@ class Seen(Outcome):
     test: tuple[float, ...] = ()
     train: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
+    gone: tuple[int, ...] = ()
     whole = True
+
+    @property
+    def lost(self) -> set[int]:
+        return set(self.gone)
 
     @property
     def tables(self) -> dict[int, pd.DataFrame]:
@@ -495,3 +500,20 @@ def test_peaks_are_of_the_epochs_that_all_seeds_have(call: Call, place: Path) ->
     first = [float(table.test_accuracy.iloc[0]) * 100 for table in found.tables.values()]
     assert [len(table) for table in found.tables.values()] == [3, 1]
     assert found.values("test") == first
+
+
+def test_seeds_that_diverged_are_told_and_left_out_of_both_sides() -> None:
+    clean, noisy = seen("clean", "dnp", UP), seen("noisy", "dnp", SLOWER)
+    object.__setattr__(noisy, "gone", (1,))
+    told = figure5_claims([clean, noisy])
+    assert told[1].seen == "clean 40.0, noisy 37.0 (n=2, 6 epochs, 1 noisy diverged)"
+    assert told[2].verdict.word is Word.REPRODUCED
+
+
+@pytest.mark.parametrize(("net", "words_"), [("noisy", ["reproduced"] * 3), ("clean", ["differs"] * 3)])
+def test_a_side_of_which_all_seeds_diverged_learns_worse(net: str, words_: list[str]) -> None:
+    sides = {name: seen(name, "dnp", UP) for name in ("clean", "noisy")}
+    object.__setattr__(sides[net], "gone", (0, 1, 2))
+    told = figure5_claims(list(sides.values()))
+    assert told[1].seen == told[3].seen == f"3 {net} diverged"
+    assert [told[place].verdict.word.value for place in (1, 2, 3)] == words_

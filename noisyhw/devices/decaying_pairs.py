@@ -26,9 +26,9 @@ class DecayingPairs(OneSidedCells):
 
     def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
         left = self._whole(counts, fluctuation) if isinstance(fluctuation, Tensor) else counts
-        size = max(1.0, -(-float(left.max()) // MOST_TURNS))
+        size = (left / MOST_TURNS).ceil().clamp_(min=1)
         while bool((left > 0).any()):
-            super()._send(left.clamp(max=size), 0.0)
+            super()._send(left.minimum(size), 0.0)
             left = (left - size).clamp_(min=0)
 
     def _whole(self, mean: Tensor, fluctuation: Tensor) -> Tensor:

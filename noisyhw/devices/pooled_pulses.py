@@ -1,8 +1,9 @@
 """The pulses that a batch of stochastic pulse trains adds up to, for a fixed cost per cell at any learning rate.
 
 A cell's pulses up and pulses down are sums over samples (see :mod:`.pulse_trains`). Their means need two matrix
-products, S = |d|^T |x| and D = d^T x. Their variance is mean - sum_b mean_b^2 / BL_b. That sum Q needs a third, but
-where all trains fire in few of their slots: there it is small, and the product of its row and column sums will do.
+products, S = |d|^T |x| and D = d^T x. Their variance is mean - sum_b mean_b^2 / BL_b, and that sum Q needs a third.
+Where all trains fire in few of their slots, Q is small, and the product of its row and column sums will do (not on
+accelerators, which would have to be waited for to know).
 
 A cell then gets no pulse, one pulse up, one pulse down, each with its exact chance, or more: these are taken as
 Gaussian, such that mean and variance of the weight's change are right to first order in the pull of a pulse.

@@ -21,7 +21,7 @@ SMALLEST_RATE = 1e-12
 FEW_SAMPLES = 16
 """Fewer samples' pulses are counted one by one, as whole numbers."""
 FAR = 0.05
-"""Cells whose pulses take them further than this share of the way to a bound, on average, get no larger batches."""
+"""Cells whose pulses take them further than this share of the way to a bound, on average, get batches in such parts."""
 BLOCK = 1 << 17
 """Cells that are worked on at once; their numbers stay in a processor's cache."""
 

@@ -145,16 +145,16 @@ def _harsh_at_the_low_end(runs: pd.DataFrame, along: Axis, layout: Layout) -> bo
 
 def ideal_runs(tables: Sequence[pd.DataFrame], metric: str) -> dict[str, list[float]]:
     """Return the metric on the ideal device by signature, over all that is reported."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, dict[int, float]]] = {}
     card = _ideal_card()
     for table in tables:
         rows = table[(table["device"] == IDEAL) & (table["status"] == "done")]
-        for experiment, value in zip(rows[EXPERIMENT], rows[metric], strict=True):
+        for experiment, seed, value in zip(rows[EXPERIMENT], rows["seed"], rows[metric], strict=True):
             if experiment.get("device") != card:
                 continue
             path = json.dumps(experiment.get("update", {}), sort_keys=True)
-            found.setdefault(_signature(experiment), {}).setdefault(path, []).append(float(value))
-    return {key: next(iter(paths.values())) for key, paths in found.items() if len(paths) == 1}
+            found.setdefault(_signature(experiment), {}).setdefault(path, {})[seed] = float(value)
+    return {key: [*next(iter(paths.values())).values()] for key, paths in found.items() if len(paths) == 1}
 
 
 def _ideal_card() -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _reference(part: pd.DataFrame, ideal: Mapping[str, list[float]]) -> list[flo
 def _signature(experiment: Mapping[str, Any]) -> str:
     """What two experiments share that differ in device, seed and update path (its default is the device's) only.
 
-    Nor does the share of the range that weights fill count: the ideal device has no range.
+    ``network.weight_scaling`` is left out: the ideal device has no range that weights could fill.
     """
     shared = {key: value for key, value in experiment.items() if key not in ("device", "seed", "update")}
     network = {key: value for key, value in shared.get("network", {}).items() if key != "weight_scaling"}

@@ -162,7 +162,7 @@ def _why(line: Line) -> list[Cell]:
         return [Cell(line.why or "–", math.inf), *[NONE] * 4]
     value, low, high = (_reached(at, line) for at in (line.point.value, line.point.low, line.point.high))
     if line.point.dip is not None:
-        value = replace(value, text=f"{value.text}; below at {line.point.dip:g} too, and back")
+        value = replace(value, text=f"{value.text}; below half at {line.point.dip:g}, and back")
     return [value, _between(line.point, line), low, high, cell(line.point.seeds)]
 
 

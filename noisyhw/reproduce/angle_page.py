@@ -82,9 +82,6 @@ def _figure2(found: pd.DataFrame, study: AngleStudy) -> list[str]:
         "the activity differences of a layer are correlated by the weights before it (the paper's Appendices A and "
         "D): averaging more noise brings NP closer to BP, and ANP no more.",
         "",
-        "Figure 7, the same against noisy passes: one an iteration for np and anp, one a layer and iteration for inp "
-        "(the picture's lower row). The paper's text claims no order there.",
-        "",
         *_by_passes(found),
         "By the linear theory inp and np have the same angle at the same number of noisy passes where all layers' "
         "gradients are equally large.",
@@ -97,7 +94,11 @@ def _by_passes(found: pd.DataFrame) -> list[str]:
     """The angles at the numbers of noisy passes that all rules have."""
     by_rule = [set(found[found.rule == rule].noisy_passes) for rule in RULES]
     common = sorted(set.intersection(*by_rule))
-    return _mean_table(found, "noisy_passes", common) if common else []
+    text = (
+        "Figure 7, the same against noisy passes: one an iteration for np and anp, one a layer and iteration for inp "
+        "(the picture's lower row). The paper's text claims no order there."
+    )
+    return [text, "", *_mean_table(found, "noisy_passes", common)] if common else []
 
 
 def _ranking(found: pd.DataFrame, layer: str, wanted: str, lacks: Sequence[str]) -> Claim:

@@ -55,14 +55,14 @@ class AngleStudy:
     @property
     def page(self) -> str:
         """The name of its page and files."""
-        suffix = "" if self.inputs == PAPERS_INPUTS.get(self.name) else f"-{self.inputs}"
+        suffix = "" if self.inputs == PAPERS_INPUTS[self.name] else f"-{self.inputs}"
         suffix += "" if self.precision == "float32" else f"-{self.precision}"
         return self.name.replace("figure", "figure-") + suffix
 
     def key(self, version: str) -> str:
         """Names everything that the measurement depends on."""
         content = asdict(replace(self, seeds=0)) | {"data": version}
-        content["task"] = content.pop("inputs")
+        content["task"] = content.pop("inputs")  # the name that it has in files of earlier versions
         if self.precision == "float32":
             del content["precision"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -40,7 +40,10 @@ class Outcome:
         return min(counts, default=0)
 
     def values(self, kind: str) -> list[float]:
-        """By seed: peak accuracy in %, or final loss, of the epochs that all seeds have; ``kind``: train or test."""
+        """By seed: peak accuracy in %, or final loss, of the epochs that all seeds have; ``kind``: train or test.
+
+        A seed that diverged counts with those that it has.
+        """
         metric = self.cell.study.metric
         return [_value(table[table.epoch <= self.epochs], metric, kind) for table in self.tables.values()]
 
@@ -65,9 +68,14 @@ class Outcome:
         return found
 
     @property
+    def lost(self) -> set[int]:
+        """The seeds that diverged."""
+        return {seed for seed, run in self.runs.items() if run.status == "diverged"}
+
+    @property
     def diverged(self) -> int:
         """How many seeds diverged."""
-        return sum(run.status == "diverged" for run in self.runs.values())
+        return len(self.lost)
 
     def verdict(self) -> Verdict:
         """By the paper's numbers; a cell without them is judged by the study's claims. The paper's runs all end."""

@@ -113,7 +113,8 @@ def _how_judged(study: Study) -> list[str]:
     accuracy = study.metric == "accuracy"
     numbers = "numbers (train and test) lie" if accuracy else "number lies"
     lines = [
-        "n is the number of seeds; low and high are the lowest and highest of them, over the epochs that all have. "
+        "n is the number of seeds; low and high are the lowest and highest of them, over the epochs that all have (a "
+        "seed that diverged: those that it has). "
         f"Reproduced: the paper's {numbers} between our lowest and highest, each widened by "
         f"{study.tolerance:g}{' points' if accuracy else ''}, and ours are of {study.seeds} seeds and {study.epochs} "
         "epochs, none of which diverged. Fewer seeds, epochs or data: partial, "

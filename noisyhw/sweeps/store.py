@@ -123,9 +123,9 @@ class Store:
 
     @property
     def current(self) -> list[dict[str, Any]]:
-        """What counts of the runs that were asked for: the last of those whose settings are the same.
+        """The points that count: of those with equal settings, the one that was asked for last.
 
-        They are others if the card's common settings, the data or noisyhw's arithmetic have changed since.
+        Two such points are different runs where the card's common settings, the data or the arithmetic differ.
         """
         return list({json.dumps(point["settings"], sort_keys=True): point for point in self.points}.values())
 
