@@ -2,7 +2,7 @@
 
     python reports/devices.py digits [--seeds 3] [--epochs N] [--workers 2]
     python reports/devices.py sarcos --data-dir DATA
-    python reports/devices.py cifar10 --data-dir DATA --seeds 1 --rules danp dnp --paths mixed_precision adam
+    python reports/devices.py cifar10 --data-dir DATA --seeds 1 --paths mixed_precision --rates anp=0.003 np=0.0003
 
 The runs are a sweep, kept under runs/reports/devices-TASK-Nepochs/; finished ones are not repeated. Writes
 reports/devices-TASK.md, with its learning curves as PNG and SVG. A run that diverges is shown as such.
@@ -44,7 +44,10 @@ def main() -> None:
     epochs = asked.epochs or EPOCHS[asked.task]
     keys = [*itertools.product(DEVICES, asked.paths, asked.rules)]
     keys += [(ORACLE[0], path, ORACLE[1]) for path in asked.paths]
-    points = [{"device": device, "update.path": path, "rule": rule} for device, path, rule in keys]
+    points = [
+        {"device": device, "update.path": path, "rule": rule} | rate_of(asked, rule)
+        for device, path, rule in keys
+    ]
     card = {
         "title": f"Rules by device and update path: {asked.task}",
         "experiment": {"task": asked.task, "epochs": epochs},
@@ -55,8 +58,10 @@ def main() -> None:
     out = Path("runs/reports") / f"devices-{asked.task}-{epochs}epochs"
     found = noisyhw.sweep(card, out=out, workers=asked.workers, data_dir=asked.data_dir)
     metric, name = METRIC[asked.task], f"devices-{asked.task}"
-    final, best, pulses = values(found, metric, asked.seeds)
-    draw(asked, found.curves, metric, HERE / name)
+    here = {point.identity for point in noisyhw.sweeps.plan(card, data_dir=asked.data_dir).points}
+    runs, curves = (table[table["identity"].isin(here)] for table in (found.table, found.curves))
+    final, best, pulses = values(runs, curves, metric)
+    draw(asked, curves, metric, HERE / name)
     (HERE / f"{name}.md").write_text("\n".join(page(asked, epochs, final, best, pulses)))
 
 
@@ -72,16 +77,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
     parser.add_argument("--paths", nargs="+", choices=get_args(PathName), default=get_args(PathName))
-    return parser.parse_args()
+    parser.add_argument(
+        "--rates", nargs="+", default=[], metavar="RULE=RATE", help="learning rates that are not the task's"
+    )
+    asked = parser.parse_args()
+    asked.rates = {rule: float(rate) for rule, rate in (text.split("=") for text in asked.rates)}
+    return asked
 
 
-def values(found: noisyhw.Sweep, metric: str, seeds: int) -> tuple[Values, Values, Values]:
+def rate_of(asked: argparse.Namespace, rule: str) -> dict[str, float]:
+    """The learning rate that was asked for, where it is not the task's."""
+    return {"update.learning_rate": asked.rates[rule]} if rule in asked.rates else {}
+
+
+def values(runs: pd.DataFrame, curves: pd.DataFrame, metric: str) -> tuple[Values, Values, Values]:
     """The last and the best epoch's metric of each seed, and its pulses a weight; or why there are none."""
-    table = found.table
-    rows = table[table["seed"] < seeds]
-    best = extremes(found.curves, metric)
+    best = extremes(curves, metric)
     final, peak, pulses = Values(), Values(), Values()
-    for row in rows.to_dict("records"):
+    for row in runs.to_dict("records"):
         key = row["device"], row["update.path"], row["rule"]
         ended = row["status"] == "done"
         lost = f"{row['status']}: {row['reason']}"
@@ -102,9 +115,8 @@ def draw(asked: argparse.Namespace, curves: pd.DataFrame, metric: str, out: Path
     """A panel for each device and rule, a line for each update path: the mean with a band from low to high."""
     figure = Figure(figsize=(3.2 * len(asked.rules), 10), dpi=110, layout="constrained")
     grid = figure.subplots(len(DEVICES), len(asked.rules), sharex=True, sharey="row", squeeze=False)
-    mine = curves[curves["seed"] < asked.seeds]
     for place, (device, rule) in zip(grid.flat, itertools.product(DEVICES, asked.rules), strict=True):
-        here = mine[(mine["device"] == device) & (mine["rule"] == rule)]
+        here = curves[(curves["device"] == device) & (curves["rule"] == rule)]
         by_path = {path: here[here["update.path"] == path] for path in asked.paths}
         bands = {
             path: runs.pivot(index="epoch", columns="seed", values=metric) for path, runs in by_path.items()
@@ -122,22 +134,34 @@ def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pu
     """The lines of the page."""
     what = METRIC[asked.task].replace("_", " ")
     top = "Peak" if what.endswith("accuracy") else "Lowest"
-    seeds = f"mean (low to high) of {asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
+    seeds = f"mean (low to high) of {asked.seeds} seeds" if asked.seeds > 1 else "a single seed"
     remarks: list[str] = []
     lines = [f"# Rules by device and update path: {asked.task}, {epochs} epochs", ""]
     lines += [f"![learning curves](devices-{asked.task}.png)", "", "Bands: lowest and highest seed.", ""]
     lines += [
         f"Final {what}: {seeds}. Noise is on in training and in test. Network, batch and learning rates are the"
     ]
-    lines += ["task's, chosen for danp and the same for all rules and devices.", ""]
+    own = (
+        ", but " + " and ".join(f"{rule} {rate:g}" for rule, rate in asked.rates.items())
+        if asked.rates
+        else ""
+    )
+    lines += [f"task's, chosen for danp and the same for all rules and devices{own}.", ""]
     lines += table(final, DEVICES, asked.paths, asked.rules, remarks)
-    lines += ["", f"{top} {what} of any epoch, the test itself being noisy: {seeds} that ended.", ""]
+    lines += [
+        "",
+        f"{top} {what} of any epoch, the test itself being noisy: {seeds}, of those that ended.",
+        "",
+    ]
     lines += table(best, DEVICES, asked.paths, asked.rules, [])
     lines += [
         "",
         "Pulses and programming events in the whole run, of all crossbars, divided by the number of weights:",
     ]
-    lines += [f"{seeds} that ended; a dash: the device takes any change at once, or did not count.", ""]
+    lines += [
+        f"{seeds}, of those that ended; a dash: the device takes any change at once, or did not count.",
+        "",
+    ]
     lines += table(pulses, DEVICES, asked.paths, asked.rules, [], digits=0)
     device, rule = ORACLE
     lines += ["", f"For comparison, {rule} on the {device} device: final, and of any epoch.", ""]
@@ -176,7 +200,7 @@ def cell(seeds: list[float | str], remarks: list[str], digits: int = 3) -> str:
     if not ended:
         return "-"
     mean, low, high = (f"{value:.{digits}f}" for value in (sum(ended) / len(ended), min(ended), max(ended)))
-    text = f"{mean} ({low} to {high})"
+    text = f"{mean} ({low} to {high})" if len(seeds) > 1 else mean
     return text + (f", {lost} of {len(seeds)} did not end" if lost else "")
 
 
@@ -196,6 +220,11 @@ def command(asked: argparse.Namespace, epochs: int) -> str:
     text = f"python reports/devices.py {asked.task} --seeds {asked.seeds} --epochs {epochs}"
     text += " --data-dir DATA" if asked.data_dir else ""
     text += "" if asked.rules == RULES else " --rules " + " ".join(asked.rules)
+    text += (
+        " --rates " + " ".join(f"{rule}={rate:g}" for rule, rate in asked.rates.items())
+        if asked.rates
+        else ""
+    )
     return text + ("" if asked.paths == get_args(PathName) else " --paths " + " ".join(asked.paths))
 
 
