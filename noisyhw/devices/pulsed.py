@@ -21,7 +21,8 @@ SMALLEST_RATE = 1e-12
 FEW_SAMPLES = 16
 """Fewer samples' pulses are counted one by one, as whole numbers."""
 FAR = 0.05
-"""Cells whose pulses take them further than this share of the way to a bound, on average, get batches in such parts."""
+"""Cells whose pulses take them further than this share of the way to a bound, on average, get batches in parts that are
+counted so."""
 BLOCK = 1 << 17
 """Cells that are worked on at once; their numbers stay in a processor's cache."""
 

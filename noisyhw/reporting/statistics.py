@@ -118,7 +118,7 @@ def crossing(
     Returns:
         The value; the first one if the curve is below everywhere; infinity if it ends above.
     """
-    known = [(value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)]
+    known = _known(values, leads)
     if not known:
         return math.nan
     if known[-1][1] >= half:
@@ -132,6 +132,11 @@ def crossing(
 
 Known = tuple[float, float]
 """A value, and a curve's lead there."""
+
+
+def _known(values: Sequence[float], leads: Sequence[float]) -> list[Known]:
+    """A curve without what is missing."""
+    return [(value, lead) for value, lead in zip(values, leads, strict=True) if not math.isnan(lead)]
 
 
 def _falls(known: Sequence[Known], half: float) -> list[tuple[Known, Known]]:
@@ -156,9 +161,7 @@ def break_point(
     single = [at for row in table if not math.isnan(at := crossing(values, row.tolist(), between))]
     order = sorted(single, key=lambda at: _harshness(at, values))
     at = crossing(values, mean.tolist(), between)
-    falls = _falls(
-        [pair for pair in zip(values, mean.tolist(), strict=True) if not math.isnan(pair[1])], HALF
-    )
+    falls = _falls(_known(values, mean.tolist()), HALF)
     dips = falls if math.isinf(at) else falls[:-1]
     return BreakPoint(
         at,
