@@ -9,7 +9,8 @@ from torch import Tensor
 LARGE = 10**6
 """Multiply-adds from which on oneDNN is asked; below, its longer start costs more than it saves."""
 
-_onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn else None
+_wide = "AVX2" not in torch.backends.cpu.get_cpu_capability()
+_onednn = torch.ops.mkldnn._linear_pointwise if torch._C._has_mkldnn and _wide else None
 
 
 def rounded_product(
@@ -24,9 +25,11 @@ def product(
 ) -> Float[Tensor, "*rows columns"]:
     """Return a b, summed in float32.
 
-    PyTorch multiplies float32 matrices on x86 processors with MKL, which on processors of other makers than its own
-    takes about twice as long as oneDNN, which PyTorch carries too (for convolutions and compiled code). Large products
-    on a CPU therefore go to oneDNN. Both sum in float32; their last bits differ.
+    PyTorch multiplies float32 matrices on x86 processors with MKL. On processors of other makers than its own MKL does
+    not use AVX-512, and takes about twice as long there as oneDNN, which PyTorch carries too (for convolutions and
+    compiled code). Large products on a CPU with AVX-512 therefore go to oneDNN. With AVX2 alone MKL is as fast, and
+    twice as fast for an outer product, whose factor oneDNN has to copy first. Both sum in float32; their last bits
+    differ.
     """
     if _onednn is None or not _suits(a, b):
         return torch.matmul(a, b)

@@ -1,4 +1,4 @@
-"""Stochastic pulse trains against a simulation that draws every slot of every train."""
+"""Stochastic pulse trains and what they do to a tile, against trains of which every slot is drawn."""
 
 from __future__ import annotations
 
@@ -6,78 +6,57 @@ import math
 
 import pytest
 import torch
+from literal_trains import chances, moments, sent_literally
 from support import generator, make_card, make_tile, normal
-from torch import Tensor
 
-from noisyhw.devices.pulse_trains import draw_pulses, expected_pulses
+from noisyhw.devices.coincidences import coincidences
+from noisyhw.devices.pulse_trains import trains
 
-LONGEST, TRIALS = 10, 20000
+LONGEST = 10
 X = torch.tensor([[0.7, -0.2, 1.3], [-0.4, 0.9, 0.05], [2.0, 1.0, -0.6], [0.1, -0.1, 0.02]])
 D = torch.tensor([[0.5, -1.0], [0.3, 0.8], [-0.9, 0.1], [1.5, -0.7]])
 RATES = {"small": 0.1, "medium": 2.0, "saturating": 12.0}
 """Pulses per unit of d x; the largest |d| max|x| of a sample is 1.8 and the longest train 10."""
 
 
-def slot_by_slot(x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """Pulses up and down per trial and cell: trains of Bernoulli slots, coincidences counted."""
-    draws = generator(3)
-    counts = [torch.zeros(TRIALS, d.shape[1], x.shape[1]) for _ in range(2)]
-    for row, column in zip(x, d, strict=True):
-        strength = float(row.abs().max() * column.abs().max()) * rate
-        slots = min(max(math.ceil(strength), 1), LONGEST)
-        share = math.sqrt(min(strength, LONGEST) / slots)
-        # what is too much is asked of the errors alone
-        shares = (share * max(strength / LONGEST, 1.0), share)
-        fires = [
-            torch.rand((TRIALS, slots, v.numel()), generator=draws) < part * v.abs() / v.abs().max()
-            for v, part in zip((column, row), shares, strict=True)
-        ]
-        pulses = torch.einsum("tsi,tsj->tij", fires[0].float(), fires[1].float())
-        down = torch.outer(column, row) > 0
-        counts[0] += pulses * ~down
-        counts[1] += pulses * down
-    return counts[0], counts[1]
-
-
-def assert_moments(counts: Tensor, mean: Tensor, variance: Tensor) -> None:
-    """Mean and variance over trials agree within 5 standard errors for every cell."""
-    centred = counts.double() - counts.double().mean(0)
-    found, fourth = centred.square().mean(0), centred.pow(4).mean(0)
-    enough = 5 / math.sqrt(TRIALS)
-    assert bool(((counts.double().mean(0) - mean).abs() <= enough * found.sqrt() + 1e-5).all())
-    excess = found - variance
-    limit = enough * (fourth - found.square()).clamp(min=0).sqrt() + 1e-4
-    assert bool((excess >= -limit).all())
-    assert bool((excess <= limit).all())
+@pytest.mark.parametrize("rate", [*RATES.values(), 1e6])
+def test_lines_fire_with_the_chances_of_update_management(rate: float) -> None:
+    found = trains(X, D, rate, LONGEST)
+    for number, (row, column) in enumerate(zip(X, D, strict=True)):
+        inputs, errors, slots = chances(row, column, rate, LONGEST)
+        assert float(found.slots[number]) == slots
+        torch.testing.assert_close(found.inputs[number], inputs)
+        torch.testing.assert_close(found.errors[number], errors)
 
 
 @pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
-@pytest.mark.parametrize("samples", [1, 4])
-def test_expected_pulses_are_the_moments_of_coinciding_trains(rate: float, samples: int) -> None:
-    x, d = X[:samples], D[:samples]
-    expected = expected_pulses(x, d, rate, LONGEST)
-    for counts, (mean, variance) in zip(slot_by_slot(x, d, rate), expected, strict=True):
-        assert_moments(counts, mean, variance)
+def test_trains_ask_for_rate_times_the_outer_product_unless_they_are_too_long(rate: float) -> None:
+    found = trains(X, D, rate, LONGEST)
+    asked = found.slots[..., None] * found.errors[:, :, None] * found.inputs[:, None]
+    wanted = rate * D.abs()[:, :, None] * X.abs()[:, None]
+    free = found.errors < 1
+    torch.testing.assert_close(asked[free], wanted[free])
+    assert bool((asked <= wanted * (1 + 1e-5)).all())
 
 
-@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
-@pytest.mark.parametrize("samples", [1, 4])
-def test_drawn_pulses_are_whole_and_have_the_expected_moments(rate: float, samples: int) -> None:
-    for mean, variance in expected_pulses(X[:samples], D[:samples], rate, LONGEST):
-        shape = (TRIALS, *mean.shape)
-        counts = draw_pulses(mean.expand(shape), variance.expand(shape), generator(4))
-        assert torch.equal(counts, counts.round())
-        assert float(counts.min()) >= 0
-        assert_moments(counts, mean, variance)
+def test_numbers_that_are_as_small_or_large_as_can_be_give_chances() -> None:
+    for size in (0.0, 1e-38, 1e-20, 1e20, 1e38):
+        for rate in (1e-38, 1.0, 1e38):
+            found = trains(X * size, D, rate, LONGEST)
+            for chance in (found.inputs, found.errors):
+                assert bool(((chance >= 0) & (chance <= 1)).all())
+            assert bool(((found.slots >= 1) & (found.slots <= LONGEST)).all())
 
 
 @pytest.mark.parametrize("rate", [*RATES.values(), 1e6])
 def test_one_sample_moves_a_cell_by_no_more_pulses_than_the_longest_train(rate: float) -> None:
-    shape = (TRIALS, 2, 3)
+    draws = generator(5)
     for row, column in zip(X, D, strict=True):
-        for mean, variance in expected_pulses(row[None], column[None], rate, LONGEST):
-            counts = draw_pulses(mean.expand(shape), variance.expand(shape), generator(5))
-            assert float(counts.max()) <= LONGEST
+        for _ in range(50):
+            up, down = coincidences(row[None], column[None], rate, LONGEST, draws).all(draws)
+            assert float((up + down).max()) <= LONGEST
+            assert bool(((torch.outer(column, row) > 0) | (down == 0)).all())
+            assert bool(((torch.outer(column, row) < 0) | (up == 0)).all())
 
 
 def test_the_strongest_cell_of_a_saturated_sample_gets_the_longest_train_for_sure() -> None:
@@ -92,21 +71,49 @@ def test_the_strongest_cell_of_a_saturated_sample_gets_the_longest_train_for_sur
 
 
 def test_no_signal_means_no_pulse() -> None:
-    nothing = torch.zeros(4, 2)
-    for mean, variance in expected_pulses(X, nothing, 1e6, LONGEST):
-        assert not draw_pulses(mean, variance, generator(6)).any()
+    draws = generator(6)
+    for up_or_down in coincidences(X, torch.zeros(4, 2), 1e6, LONGEST, draws).all(draws):
+        assert not up_or_down.any()
 
 
 def test_an_on_tile_update_moves_weights_by_minus_rate_times_the_mean_outer_product() -> None:
     card = make_card(update={"kind": "pulsed", "step": 0.001, "pulses_per_update": 31})
-    tile = make_tile(card, torch.zeros(40, 50))
     x, d = normal(20, 50, seed=1), normal(20, 40, seed=2)
-    trials, rate = 30, 0.01
+    tile = make_tile(card, torch.zeros(40, 50))
+    trials, rate = 100, 0.01
     for _ in range(trials):
         tile.update(x, d, rate)
     expected = -rate * trials * d.T @ x / 20
-    trains = expected_pulses(x, d, rate / 20 / 0.001, 31)
-    variance = trials * (trains[0][1] + trains[1][1])
-    z = (tile.twin() - expected) / (0.001 * variance.sqrt())
-    assert abs(float(z.mean())) < 4.5 / math.sqrt(z.numel())
-    assert abs(float(z.std()) - 1) < 4.5 / math.sqrt(2 * z.numel()) + 0.02
+    up, up_variance, down, down_variance = moments(x, d, rate / 20 / 0.001, 31)
+    z = (tile.twin() - expected) / (0.001 * (trials * (up_variance + down_variance)).sqrt())
+    # cells that share a line correlate: of 40 x 50 cells at least the 40 + 50 lines are independent
+    assert abs(float(z.mean())) < 4.5 / math.sqrt(90)
+    assert abs(float(z.std()) - 1) < 4.5 / math.sqrt(2 * 90)
+    assert float((up + down).sum()) > 1000 / trials
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0], ids=["hard bounds", "soft bounds"])
+@pytest.mark.parametrize("rate", [1e-3, 0.1, 10.0], ids=str)
+def test_what_a_read_feels_of_a_batch_is_what_literal_trains_send(rate: float, slope: float) -> None:
+    """Mean and variance of x . dW for a fixed x, on cells with and without a pull to their bounds."""
+    step, samples, trials = 0.002, 32, 200
+    update = {"kind": "pulsed", "step": step, "slope_up": slope, "slope_down": slope, "pulses_per_update": 31}
+    card = make_card(weights={"min": -1.0, "max": 0.8}, update=update)
+    start = normal(8, 24, seed=6, std=0.2)
+    x, d = torch.rand(samples, 24, generator=generator(7)), normal(samples, 8, seed=8)
+    read = torch.rand(24, generator=generator(9))
+    up, down = sent_literally(x, d, rate / samples / step, 31, trials, seed=1)
+    theirs = torch.empty(trials, 8)
+    ours = torch.empty(trials, 8)
+    literal, tile = make_tile(card, start), make_tile(card, start)
+    for trial in range(trials):
+        for one in (literal, tile):
+            one.cells.inner.copy_(start)
+            one.cells.weight.copy_(start)
+        literal.cells._apply(up[trial], down[trial])
+        tile.update(x, d, rate)
+        theirs[trial], ours[trial] = ((one.twin() - start) @ read for one in (literal, tile))
+    spread = (theirs.var(0) + ours.var(0)).sqrt()
+    assert bool(((theirs.mean(0) - ours.mean(0)).abs() < 5 * spread / math.sqrt(trials) + 1e-6).all())
+    ratio = ours.var(0).mean() / theirs.var(0).mean()
+    assert abs(float(ratio) - 1) < 5 * math.sqrt(4 / (8 * trials)) + 0.01

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ..cards.device import DeviceCard, OneSidedUpdate
 from .cells import Cells, load_count_
-from .pooled_pulses import draw, train_sums
-from .pulse_trains import draw_pulses, expected_pulses
-from .pulsed import FEW_SAMPLES, LARGEST_PULL, Move
+from .coincidences import coincidences
+from .pulsed import LARGEST_PULL, Move
 
 
 class OneSidedCells(Cells):
@@ -61,19 +60,10 @@ class OneSidedCells(Cells):
         self._apply(torch.stack([counts.clamp(min=0), counts.neg().clamp_(min=0)]))
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
-        """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
-        arguments = x, d, rate / self.update.step, self.update.pulses_per_update
-        if x.shape[0] < FEW_SAMPLES:
-            trains = expected_pulses(*arguments)
-            self._apply(
-                torch.stack([draw_pulses(mean, variance, self.generator) for mean, variance in trains])
-            )
-            return
-        *halves, share = train_sums(*arguments).part(slice(None))
-        mean, none = torch.cat(halves), torch.zeros((), device=x.device)
-        steps = (self.steps - self.pull * self.pair).flatten(), none
-        drawn = draw(mean, torch.zeros_like(mean), share.repeat(2), steps, self.generator)
-        self._apply(drawn.up.view_as(self.pair), drawn.fluctuation.view_as(self.pair))
+        """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.coincidences`)."""
+        update = self.update
+        found = coincidences(x, d, rate / update.step, update.pulses_per_update, self.generator)
+        self._apply(torch.stack(found.all(self.generator)))
 
     def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
         """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""

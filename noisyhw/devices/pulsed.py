@@ -11,20 +11,18 @@ from torch import Tensor
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..streams import normal_
 from .cells import Cells, load_count_
-from .pooled_pulses import TrainSums, draw, train_sums
-from .pulse_trains import draw_pulses, expected_pulses
+from .coincidences import coincidences
 
 LARGEST_PULL = 0.99
 """One pulse takes a cell at most this share of the way to its bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
-FEW_SAMPLES = 16
-"""Fewer samples' pulses are counted one by one, as whole numbers."""
+FEW_SAMPLES = 15
+"""Samples that make up a part of a batch."""
 FAR = 0.05
-"""Cells whose pulses take them further than this share of the way to a bound, on average, get batches in parts that are
-counted so."""
-BLOCK = 1 << 17
-"""Cells that are worked on at once; their numbers stay in a processor's cache."""
+"""Cells whose pulses take them further than this share of the way to a bound, on average, get batches in parts."""
+DENSE = 0.4
+"""Where more of the cells than this share are pulsed, all of a block go through the arithmetic."""
 
 Which = Tensor | slice
 """Cells, numbered row by row."""
@@ -42,8 +40,8 @@ class PulsedCells(Cells):
     Rasch et al., IEEE AICAS (2021).
 
     Attributes:
-        sent: pulses of every cell since its first write, up and down, [outputs, inputs]; where several of a batch are
-            pooled, their mean number. In double precision, as a single one stops at 2^24.
+        sent: pulses of every cell since its first write, up and down, [outputs, inputs], in double precision, as a
+            single one stops at 2^24.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -98,39 +96,34 @@ class PulsedCells(Cells):
         self._apply(counts.clamp(min=0), counts.neg().clamp_(min=0))
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
-        """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
-        few = FEW_SAMPLES - 1
-        if x.shape[0] > few and self.far_reaching:
-            for x_part, d_part in zip(torch.split(x, few), torch.split(d, few), strict=True):
-                self.outer(x_part, d_part, rate)
-            return
-        arguments = x, d, rate / self.update.step, self.update.pulses_per_update
-        if x.shape[0] <= few:
-            up, down = (
-                draw_pulses(mean, variance, self.generator) for mean, variance in expected_pulses(*arguments)
-            )
-            self._apply(up, down)
-            return
-        sums = train_sums(*arguments)
-        rows = max(1, BLOCK // x.shape[1])
-        for first in range(0, d.shape[1], rows):
-            self._receive(slice(first, min(first + rows, d.shape[1])), sums)
+        """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.coincidences`).
 
-    def _receive(self, rows: slice, sums: TrainSums) -> None:
-        """Let some rows of cells receive what their trains sum up to."""
-        inputs = self.inner.shape[1]
-        cells = slice(rows.start * inputs, rows.stop * inputs)
-        inner = self.inner.view(-1)[cells]
-        drawn = draw(*sums.part(rows), self._local_steps(inner, cells), self.generator)
-        self.sent.view(-1)[cells].add_(drawn.up).add_(drawn.down)
-        self._land(cells, self._moved(inner, drawn.up, drawn.down, cells, drawn.fluctuation), drawn.any)
+        Cells of which a pulse reaches far get a batch in parts, as there sample follows sample.
+        """
+        size = FEW_SAMPLES if self.far_reaching else x.shape[0]
+        arguments = rate / self.update.step, self.update.pulses_per_update, self.generator
+        for x_part, d_part in zip(torch.split(x, size), torch.split(d, size), strict=True):
+            for cells, (up, down) in coincidences(x_part, d_part, *arguments).blocks(self.generator):
+                self._receive(cells, up, down)
 
-    def _apply_everywhere(self, up: Tensor, down: Tensor, any_: Tensor) -> None:
-        """Like :meth:`_apply`, without asking which cells are pulsed: an accelerator would have to be waited for."""
-        cells = slice(0, self.inner.numel())
-        up, down = up.flatten(), down.flatten()
-        pulsed = any_.flatten().to(self.inner.dtype)
-        self._land(cells, self._moved(self.inner.view(-1), up, down, cells, None), pulsed)
+    def _receive(self, cells: slice, up: Tensor, down: Tensor) -> None:
+        """Let neighbouring cells receive whole pulses."""
+        both = up + down
+        self.sent.view(-1)[cells].add_(both)
+        number = both.numel()
+        if both.device.type == "cpu":
+            number = int(both.count_nonzero())
+            if number < DENSE * both.numel():
+                self._receive_some(cells, up, down, both)
+                return
+        moved = self._moved(self.inner.view(-1)[cells], up, down, cells, None)
+        self._land(cells, moved, (both > 0).to(both.dtype))
+
+    def _receive_some(self, cells: slice, up: Tensor, down: Tensor, both: Tensor) -> None:
+        """The same, where few of the cells get any."""
+        some = both.nonzero().squeeze(1)
+        if some.numel() > 0:
+            self._land_some(some + cells.start, up[some], down[some])
 
     def _land(self, cells: slice, moved: tuple[Tensor, Tensor | None], pulsed: Tensor) -> None:
         """Bring the pulsed ones (1.0, else 0.0) of neighbouring cells to where they have moved, with noise."""
@@ -150,15 +143,16 @@ class PulsedCells(Cells):
         return self.step_up, self.step_down, self.pull_up, self.pull_down
 
     def _apply(self, up: Tensor, down: Tensor) -> None:
+        up, down = up.flatten(), down.flatten()
+        if up.device.type != "cpu":  # which cells are pulsed would have to be waited for
+            self._receive(slice(0, up.numel()), up, down)
+            return
         both = up + down
-        self.sent.add_(both)
-        if self.inner.device.type != "cpu":
-            self._apply_everywhere(up, down, both > 0)
-            return
-        cells = both.flatten().nonzero().squeeze(1)
-        if cells.numel() == 0:
-            return
-        moved = self._moved(_take(self.inner, cells), _take(up, cells), _take(down, cells), cells, None)
+        self.sent.view(-1).add_(both)
+        self._receive_some(slice(0, up.numel()), up, down, both)
+
+    def _land_some(self, cells: Tensor, up: Tensor, down: Tensor) -> None:
+        moved = self._moved(_take(self.inner, cells), up, down, cells, None)
         self.inner.view(-1)[cells] = self._clip(self._noisy(*moved), cells)
         self.weight.view(-1)[cells] = self._shown(_take(self.inner, cells))
 
