@@ -140,7 +140,13 @@ def pcm_pulsed(**update: Any) -> DeviceCard:
 
 TRIALS = 20_000
 PCM: dict[str, Any] = {"step_spread": 0.0, "programming_noise": 0.109}
-BEGIN = {(4, 12): (0.4, 1.5), (2, 20): (0.4, 1.6), (12, 4): (1.5, 0.4), (9, 8): (1.3, 1.2), (0, 6): (1.6, 1.3)}
+BEGIN = {
+    (4, 12): (0.4, 1.5),
+    (2, 20): (0.4, 1.6),
+    (12, 4): (1.5, 0.4),
+    (9, 8): (1.3, 1.2),
+    (0, 6): (1.6, 1.3),
+}
 """Pulses up and down, and the pair that they find."""
 
 
