@@ -80,8 +80,8 @@ class Agad(ChoppedTikiTakaV2):
 
     H e_j <- H e_j + rate c_j (A e_j - Q e_j); a mean P e_j of the read-outs is kept (:class:`.ReadOuts`), and when c_j
     flips, Q e_j <- P e_j. Whatever offset A has is in both terms and cancels at once, not only on average; a signal s
-    that stays is in them with opposite signs, so H gets up to 2 s. Until a column's first flip there is no Q, and H gets
-    nothing. H, P and Q are digital, one number a cell each.
+    that stays is in them with opposite signs, so H gets up to 2 s. Until a column's first flip there is no Q, and H
+    gets nothing. H, P and Q are digital, one number a cell each.
 
     With ``transfer.significance`` t, H gets nothing either while |P - Q| is within t standard errors; what these need
     are two more numbers a cell.
