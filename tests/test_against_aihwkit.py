@@ -317,7 +317,7 @@ def test_pulsed_phase_change_memory_follows_aihwkits_pairs_in_mean_and_spread(
 
 
 def pairs_of_constant_steps() -> Any:
-    """One pair of aihwkit's cells of constant step, refreshed after a mini-batch by a noise-free read and sure pulses."""
+    """One pair of aihwkit's cells of constant step, refreshed after a mini-batch by a noise-free read."""
     from aihwkit.simulator.configs import ConstantStepDevice, UnitCellRPUConfig
     from aihwkit.simulator.configs.compounds import OneSidedUnitCell
     from aihwkit.simulator.configs.utils import IOParameters, UpdateParameters
@@ -342,7 +342,11 @@ def pairs_of_constant_steps() -> Any:
 
 
 def test_pairs_are_refreshed_after_a_mini_batch_as_in_aihwkit() -> None:
-    """Sure pulses of constant steps, in batches that fill both halves; aihwkit rewrites by pulses, and may miss one."""
+    """Sure pulses of constant steps, in batches of 110 samples that fill both halves.
+
+    aihwkit rewrites by pulses, of which one may miss, and counts them as samples: after k refreshes the next comes k
+    samples before a batch's end. So the last samples here are zero.
+    """
     theirs = pairs_of_constant_steps()
     update = {"kind": "one_sided", "step": STEP, "saturation": 0.0}
     bounds = {"min": -1.0, "max": 1.0}
@@ -352,10 +356,11 @@ def test_pairs_are_refreshed_after_a_mini_batch_as_in_aihwkit() -> None:
     )
     cells, beside = ours.cells, each.cells  # type: ignore[attr-defined]
     batches = [(60, 20), (30, 40), (25, 60), (90, 10), (5, 90), (50, 50)]
+    x = torch.zeros(110, 1)
     apart = 0.0
     for up, down in batches:
-        signs = torch.cat([torch.full((up, 1), -1.0), torch.full((down, 1), 1.0)])
-        theirs.update(torch.ones(up + down, 1), signs)
+        x[: up + down], x[up + down :] = 1.0, 0.0
+        theirs.update(x, torch.where(torch.arange(110)[:, None] < up, -1.0, 1.0))
         for one in (cells, beside):
             one._apply(torch.tensor([float(up), float(down)]).view(2, 1, 1))
         hidden = theirs.get_hidden_parameters()
