@@ -10,7 +10,7 @@ import pytest
 import torch
 from aihwkit_support import needs_aihwkit
 from run_support import tiny
-from support import cosine, make_card, make_tile, normal, updating
+from support import cosine, make_card, make_tile, normal, through_a_file, updating
 from torch import Tensor
 
 from noisyhw.cards import load_experiment
@@ -307,6 +307,29 @@ def test_as_in_aihwkit_a_symmetry_point_off_zero_stays_in_a_and_choppers_keep_it
         fast, chopped_slow = simulate(name)
         assert float(fast.mean()) == pytest.approx(1 / 3, abs=0.03)
         assert abs(float(chopped_slow.mean())) < share * float(slow.mean())
+
+
+@pytest.mark.parametrize("how", CHOPPING)
+@pytest.mark.parametrize("name", BOTH)
+def test_a_chopped_path_restored_between_two_flips_continues_bit_for_bit(name: str, how: str) -> None:
+    more = {"reference": "period", "significance": 0.5} if name == "agad" else {}
+
+    def fresh() -> tuple[AnalogTile, TikiTaka]:
+        tile = make_tile(updating("soft bounds"), ZERO)
+        return tile, make_path(name, tile, rate=0.1, columns=5, **more, **CHOPPING[how])
+
+    tile, path = fresh()
+    for number in range(20):
+        path.apply(*signal(number))
+    saved = through_a_file({"tile": tile.state(), "path": path.state()})
+    other, restored = fresh()
+    other.load(saved["tile"])
+    restored.load(saved["path"])
+    for number in range(20, 50):
+        path.apply(*signal(number))
+        restored.apply(*signal(number))
+        assert torch.equal(tile.twin(), other.twin())
+    assert not torch.equal(tile.twin(), saved["tile"]["cells"]["weight"])
 
 
 def ternary(width: int, seed: int) -> Tensor:
