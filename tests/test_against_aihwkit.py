@@ -316,6 +316,62 @@ def test_pulsed_phase_change_memory_follows_aihwkits_pairs_in_mean_and_spread(
         assert_same_spread_over_cells(one, two, 20 * 0.2, 0.02)
 
 
+def pairs_of_constant_steps() -> Any:
+    """One pair of aihwkit's cells of constant step, refreshed after a mini-batch by a noise-free read."""
+    from aihwkit.simulator.configs import ConstantStepDevice, UnitCellRPUConfig
+    from aihwkit.simulator.configs.compounds import OneSidedUnitCell
+    from aihwkit.simulator.configs.utils import IOParameters, UpdateParameters
+
+    spreads = ["dw_min_dtod", "dw_min_std", "w_max_dtod", "w_min_dtod", "up_down_dtod", "up_down"]
+    still = dict.fromkeys([*spreads, "reset", "reset_dtod", "reset_std"], 0.0)
+    cell = OneSidedUnitCell(
+        unit_cell_devices=[ConstantStepDevice(dw_min=STEP, w_max=1.0, w_min=0.0, **still)],
+        refresh_every=1,
+        units_in_mbatch=True,
+        refresh_forward=IOParameters(is_perfect=True),
+        refresh_update=UpdateParameters(desired_bl=127, update_management=True, update_bl_management=True),
+    )
+    config = UnitCellRPUConfig(
+        device=cell,
+        update=UpdateParameters(desired_bl=1, update_bl_management=False, update_management=False),
+    )
+    tile = config.tile_class(1, 1, config)
+    tile.set_weights(torch.zeros(1, 1))
+    tile.tile.set_learning_rate(STEP)
+    return tile
+
+
+def test_pairs_are_refreshed_after_a_mini_batch_as_in_aihwkit() -> None:
+    """Sure pulses of constant steps, in batches of 110 samples that fill both halves.
+
+    aihwkit rewrites by pulses, of which one may miss, and counts them as samples: after k refreshes the next comes k
+    samples before a batch's end. So the last samples here are zero.
+    """
+    theirs = pairs_of_constant_steps()
+    update = {"kind": "one_sided", "step": STEP, "saturation": 0.0}
+    bounds = {"min": -1.0, "max": 1.0}
+    ours = Device(on("noisyhw", weights=bounds, update=update)).tile(torch.zeros(1, 1))
+    each = Device(on("noisyhw", weights=bounds, update={**update, "refresh": "pulse"})).tile(
+        torch.zeros(1, 1)
+    )
+    cells, beside = ours.cells, each.cells  # type: ignore[attr-defined]
+    batches = [(60, 20), (30, 40), (25, 60), (90, 10), (5, 90), (50, 50)]
+    x = torch.zeros(110, 1)
+    apart = 0.0
+    for up, down in batches:
+        x[: up + down], x[up + down :] = 1.0, 0.0
+        theirs.update(x, torch.where(torch.arange(110)[:, None] < up, -1.0, 1.0))
+        for one in (cells, beside):
+            one._apply(torch.tensor([float(up), float(down)]).view(2, 1, 1))
+        hidden = theirs.get_hidden_parameters()
+        found = torch.stack([hidden["hidden_weights_1"], hidden["hidden_weights_0"]])
+        torch.testing.assert_close(cells.pair, found, atol=2 * STEP + 1e-4, rtol=0)
+        apart = max(apart, float((beside.pair - found).abs().max()))
+        cells.pair = found.clone()
+    assert int(cells.refreshes) >= 3
+    assert apart > 10 * STEP
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_many_pulses_at_once_follow_aihwkits_one_by_one_on_the_same_cells(step: str) -> None:
     blocks = pulsed(step, step_spread=0.3, asymmetry=0.2, asymmetry_spread=0.05)

@@ -144,6 +144,7 @@ CARDS: dict[str, dict[str, Any]] = {
             "cycle_noise": 0.3,
             "cycle_noise_constant": 0.002,
             "cycle_noise_slope": 0.1,
+            "refresh": "pulse",
             "refresh_above": 0.3,
             "refresh_other": 0.05,
             "programming_noise": 0.02,
@@ -163,6 +164,7 @@ OTHER_CHOICE: dict[str, Any] = {
     "pulses_per_update": 5,
     "max_rounds": 5,
     "thermal_noise": False,
+    "refresh": "write",
 }
 KINDS = {"kind", "backend", "preset"}
 """What chooses a model rather than sets a number; the backends have a suite of their own."""

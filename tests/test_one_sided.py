@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support import assert_mean, assert_std, make_card, make_tile, normal, through_a_file
@@ -131,6 +132,97 @@ def test_a_pair_restored_from_its_checkpoint_continues_bit_for_bit() -> None:
 DECAY = {"rate": 5.0, "floor": 0.05}
 
 
+def pcm_pulsed(**update: Any) -> DeviceCard:
+    """The shipped card, with other numbers for its writes."""
+    card = load_device("pcm-pulsed")
+    return card.model_copy(update={"update": card.update.model_copy(update=update)})
+
+
+TRIALS = 20_000
+PCM: dict[str, Any] = {"step_spread": 0.0, "programming_noise": 0.109}
+BEGIN = {
+    (4, 12): (0.4, 1.5),
+    (2, 20): (0.4, 1.6),
+    (12, 4): (1.5, 0.4),
+    (9, 8): (1.3, 1.2),
+    (0, 6): (1.6, 1.3),
+}
+"""Pulses up and down, and the pair that they find."""
+
+
+def literal(counts: tuple[int, int], begin: tuple[float, float], each: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and refreshes of ``pcm-pulsed`` without spread: one pulse of one cell after another, in random order.
+
+    Each column of ``order`` is the next pulse of every cell; a refresh is due after it (``each``) or after the last.
+    """
+    drawn = np.random.default_rng(7)
+    up, down = counts
+    order = drawn.permuted(np.tile(np.repeat([0, 1], [up, down]), (TRIALS, 1)), axis=1)
+    pair, every = np.tile(np.array(begin), (TRIALS, 1)), np.arange(TRIALS)
+    refreshes = np.zeros(TRIALS)
+    for turn, half in enumerate(order.T):
+        g = pair[every, half]
+        step = 0.28235 * (0.035417 + (1 - 0.035417) * np.exp(-5 * g / 2))
+        std = 0.6 * step + 0.0252 + 0.0648 * g
+        pair[every, half] = np.clip(g + step + std * drawn.standard_normal(TRIALS), 0, 2)
+        if each or turn == up + down - 1:
+            due = (pair.max(1) > 0.75 * 2) & (pair.min(1) > 0.25 * 2)
+            target = pair[:, 0] - pair[:, 1]
+            size = np.clip(np.abs(target) + 0.109 * drawn.standard_normal(TRIALS), 0, 2)
+            pair[due] = np.stack([size * (target > 0), size * (target < 0)], 1)[due]
+            refreshes += due
+    return pair[:, 0] - pair[:, 1], refreshes
+
+
+def assert_same_moments(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Means and stds of independent draws agree within 4.5 standard errors of their difference."""
+    one, two = ours.double(), theirs.double()
+    error = math.sqrt(float(one.var()) / one.numel() + float(two.var()) / two.numel())
+    assert abs(float(one.mean() - two.mean())) <= 4.5 * error
+    fourth = float((two - two.mean()).pow(4).mean() / two.var().square().clamp(min=1e-30))
+    assert abs(float(one.var() - two.var())) <= 4.5 * float(two.var()) * math.sqrt(2 * fourth / two.numel())
+
+
+@pytest.mark.parametrize("refresh", ["pulse", "write"])
+@pytest.mark.parametrize("counts", BEGIN)
+def test_pulses_up_and_down_of_one_write_end_as_in_random_order_one_by_one(
+    counts: tuple[int, int], refresh: str
+) -> None:
+    card = pcm_pulsed(refresh=refresh, **PCM)
+    card = card.model_copy(update={"weights": card.weights.model_copy(update={"spread": 0.0})})
+    tile = make_tile(card, torch.zeros(100, TRIALS // 100))
+    begin = torch.tensor(BEGIN[counts]).view(2, 1, 1).expand_as(cells(tile).pair)
+    cells(tile).pair = begin.contiguous()
+    cells(tile)._apply(torch.tensor(counts).view(2, 1, 1).expand_as(begin).float())
+    weight, refreshes = literal(counts, BEGIN[counts], refresh == "pulse")
+    assert refreshes.sum() > 0
+    assert_same_moments(tile.twin().flatten(), torch.from_numpy(weight))
+    assert_same_moments(cells(tile).refreshes.flatten(), torch.from_numpy(refreshes))
+
+
+def test_of_thousands_of_pulses_each_way_neither_direction_comes_first() -> None:
+    """Some go several at a time, up and down in the shares that are left; as many up as down cancel."""
+    tile = make_tile(pcm_pulsed(refresh="pulse"), torch.zeros(SHAPE))
+    cells(tile)._apply(torch.full_like(cells(tile).pair, 3000.0))
+    assert_mean(tile.twin(), 0.0, float(tile.twin().std()))
+    assert (cells(tile).sent == 6000).all()
+
+
+@pytest.mark.parametrize("decay", [None, DECAY])
+def test_pairs_are_refreshed_after_a_whole_write_or_after_each_pulse(decay: dict[str, float] | None) -> None:
+    """8 pulses up and 40 down fill both halves; with a refresh on the way the pair goes on from its difference."""
+    shrinks: dict[str, Any] = {"saturation": 0.0} if decay is None else {"decay": decay}
+    shrinks |= {"step": 0.05, "refresh_above": 0.6}
+    ends = []
+    for refresh in ("write", "pulse"):
+        tile = make_tile(one_sided(refresh=refresh, **shrinks), torch.full((1, 1), 0.7))
+        cells(tile)._apply(torch.tensor([8.0, 40.0]).view(2, 1, 1))
+        ends.append((float(tile.twin()), int(cells(tile).refreshes)))
+    assert ends[0][1] == 1
+    assert ends[1][1] >= 1
+    assert ends[0][0] != ends[1][0]
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 60, 1000])
 def test_a_decaying_step_shrinks_exponentially_from_pulse_to_pulse(count: int) -> None:
     tile = make_tile(one_sided({"min": -2.0, "max": 2.0}, step=0.25, decay=DECAY), torch.zeros(1, 2))
@@ -171,14 +263,17 @@ def test_a_pulses_noise_has_a_share_of_the_step_a_constant_and_a_share_of_the_co
 
 @pytest.mark.parametrize("counts", [[100, -100], [7, 3, -5], [0, 40, -90, 200]])
 def test_many_pulses_of_one_write_refresh_pairs_as_pulses_one_by_one_do(counts: list[int]) -> None:
-    """A pair that fills up within a write would else lose the difference of its halves."""
-    once, singly = (make_tile(load_device("pcm-pulsed"), torch.zeros(20, 10)) for _ in range(2))
+    """With ``refresh: pulse`` a pair that fills up within a write does not lose the difference of its halves."""
+    once, singly = (make_tile(pcm_pulsed(refresh="pulse"), torch.zeros(20, 10)) for _ in range(2))
+    once.pulse(normal(20, 10, seed=1).mul(5).round())
+    singly.load(through_a_file(once.state()))
     shares = torch.linspace(0, 1, 10).expand(20, 10)
     for count in counts:
         sent = (shares * count).round()
         once.pulse(sent)
         for turn in range(abs(count) or 1):
             singly.pulse((sent.abs() > turn) * sent.sign())
+    assert int(cells(once).refreshes.sum()) > 0
     assert torch.equal(cells(once).pair, cells(singly).pair)
     assert torch.equal(once.twin(), singly.twin())
     assert torch.equal(cells(once).refreshes, cells(singly).refreshes)
@@ -186,7 +281,7 @@ def test_many_pulses_of_one_write_refresh_pairs_as_pulses_one_by_one_do(counts: 
 
 
 def test_a_write_of_more_pulses_than_go_one_by_one_refreshes_within_it_too() -> None:
-    tile = make_tile(load_device("pcm-pulsed"), torch.zeros(SHAPE))
+    tile = make_tile(pcm_pulsed(refresh="pulse"), torch.zeros(SHAPE))
     tile.pulse(torch.full(SHAPE, 300.0))
     tile.pulse(torch.full(SHAPE, -1000.0))
     assert float(tile.twin().mean()) < -1

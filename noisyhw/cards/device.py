@@ -253,6 +253,11 @@ class OneSidedUpdate(Card):
     cycle_noise_slope: NonNegative = Field(
         0.0, description="What every pulse's std has besides, as a share of the conductance."
     )
+    refresh: Literal["write", "pulse"] = Field(
+        "write",
+        description="When full pairs are refreshed: after a whole write (a mini-batch), as in aihwkit, or after each "
+        "pulse, with a write's pulses up and down in random order.",
+    )
     refresh_above: Fraction = Field(
         0.75, description="A pair is refreshed when its fuller half is above this share of its bound ..."
     )
@@ -267,7 +272,8 @@ class OneSidedUpdate(Card):
     @property
     def one_by_one(self) -> bool:
         """Whether pulses of such pairs have no closed form for many at once."""
-        return bool(self.decay or self.cycle_noise_constant or self.cycle_noise_slope)
+        noisy = self.cycle_noise_constant or self.cycle_noise_slope
+        return bool(self.decay or noisy or self.refresh == "pulse")
 
     @model_validator(mode="after")
     def _refreshable(self) -> Self:

@@ -14,11 +14,17 @@ from .device import DeviceCard
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
-CHOPPING: dict[str, dict[str, float]] = {
-    "c_ttv2": {"chop_probability": 0.1},
-    "agad": {"chop_probability": 0.1, "reference_rate": 0.2},
+TRANSFER_USERS = {
+    "forget_buffer": ("tiki_taka_v2", "c_ttv2", "agad"),
+    "chop_probability": ("c_ttv2", "agad"),
+    "chop_every": ("c_ttv2", "agad"),
+    "reference": ("agad",),
+    "reference_rate": ("agad",),
+    "significance": ("agad",),
 }
-"""What only some paths ask of a transfer, and its defaults there."""
+"""Which paths a transfer's field is for, where it is not for all."""
+CHOP_PROBABILITY, CHOP_EVERY, TAIL_WEIGHT = 0.1, 10, 5.0
+"""Defaults of c-TTv2 and AGAD, those of aihwkit; the last over a period is the running mean's rate."""
 
 
 def _named(value: Any) -> Any:
@@ -152,19 +158,57 @@ class Transfer(Card):
         description="Pairs of pulses, up and down, that measure the fast cells' symmetry points before training; "
         "these are then subtracted from every read-out. Empty: not measured, zero.",
     )
+    forget_buffer: bool = Field(
+        False,
+        description="tiki_taka_v2, c_ttv2, agad: whether what is left of a sum after its pulses is dropped, as in "
+        "aihwkit by default, or kept.",
+    )
     chop_probability: Fraction | None = Field(
         None,
-        description="c_ttv2, agad: chance that a column's chopper flips after it was read; empty there: 0.1.",
+        description="c_ttv2, agad: chance that a column's chopper flips after it was read; empty in c_ttv2: 0.1, "
+        "unless it flips regularly.",
+    )
+    chop_every: Count | None = Field(
+        None,
+        description="c_ttv2, agad: read-outs of a column from one flip of its chopper to the next, in place of a "
+        "chance; empty in agad: 10, unless it flips at random.",
+    )
+    reference: Literal["recent", "period"] | None = Field(
+        None,
+        description="agad: what becomes the reference at a flip. recent: a running mean of the read-outs, which weighs "
+        "the last ones most; period: the plain mean of those since the last flip. Empty there: recent.",
     )
     reference_rate: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
         None,
-        description="agad: weight of a read-out in the running mean that becomes the reference at the next flip; "
-        "empty there: 0.2.",
+        description="agad: weight of a read-out in the running mean; empty there: 5 over the mean number of read-outs "
+        "from flip to flip, at most 1.",
     )
+    significance: Positive | None = Field(
+        None,
+        description="agad: a read-out counts only where the cell's mean is this many standard errors from its "
+        "reference; empty: always.",
+    )
+
+    @model_validator(mode="after")
+    def _one_chopper(self) -> Self:
+        if self.chop_probability is not None and self.chop_every is not None:
+            raise ValueError("'chop_every' takes the place of 'chop_probability'; leave one of them out")
+        if self.reference == "period" and self.reference_rate is not None:
+            raise ValueError(
+                "'reference_rate' is of the running mean; leave it out, or set 'reference: recent'"
+            )
+        return self
 
     def filled(self, path: str) -> Transfer:
         """Return it with the defaults of what only that path asks for."""
-        return Transfer.model_validate(CHOPPING.get(path, {}) | self.model_dump(exclude_none=True))
+        given = self.model_dump(exclude_none=True)
+        random = self.chop_probability is not None or (path == "c_ttv2" and self.chop_every is None)
+        if path in TRANSFER_USERS["chop_every"]:
+            given = ({"chop_probability": CHOP_PROBABILITY} if random else {"chop_every": CHOP_EVERY}) | given
+        if path in TRANSFER_USERS["reference"] and self.reference != "period":
+            often = given["chop_probability"] if random else 1 / given["chop_every"]
+            given = {"reference": "recent", "reference_rate": min(TAIL_WEIGHT * often, 1.0)} | given
+        return Transfer.model_validate(given)
 
 
 class UpdateChoice(Card):

@@ -22,8 +22,9 @@ class OneSidedCells(Cells):
     once have the closed form of a linear step. Drawn once per half: step. Drawn at each pulse: cycle-to-cycle noise,
     relative to the step. Drawn at each refresh, and at the first write: the programming error.
 
-    Source: Nandakumar et al., Front. Neurosci. 14:406 (2020); the rule of refresh is that of aihwkit 1.2.0's
-    OneSidedUnitCell.
+    Source: Nandakumar et al., Front. Neurosci. 14:406 (2020); the rule of refresh, and that it comes after a whole
+    write (a mini-batch), is that of aihwkit 1.2.0's OneSidedUnitCell. With ``refresh: pulse`` see
+    :class:`~.decaying_pairs.DecayingPairs`.
     """
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
@@ -73,8 +74,12 @@ class OneSidedCells(Cells):
 
     def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
         """Raise the conductances by all these pulses at once, then refresh pairs that are full."""
-        self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
+        self._raise(counts, fluctuation)
         self._refresh()
+
+    def _raise(self, counts: Tensor, fluctuation: Tensor | float) -> None:
+        """Raise both halves side by side: what one half gets does not touch the other."""
+        self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
 
     def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
         """Conductances after so many pulses each."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..cards.experiment import (
-    CHOPPING,
     MOMENTUM_PATHS,
     TRANSFER_PATHS,
+    TRANSFER_USERS,
     Experiment,
     TaskCard,
     Transfer,
@@ -116,15 +116,30 @@ def _transfer(given: Transfer | None, path: str) -> Transfer | None:
 
 
 def _check_transfer(given: Transfer, path: str) -> None:
-    for field in ("chop_probability", "reference_rate"):
-        users = [user for user, asked in CHOPPING.items() if field in asked]
-        if getattr(given, field) is not None and path not in users:
+    for field, users in TRANSFER_USERS.items():
+        if getattr(given, field) not in (None, False) and path not in users:
             raise UsageError(
                 f"update.transfer.{field}: path '{path}' has no such thing; leave it out, or use {', '.join(users)}"
             )
-    if path == "agad" and given.zero_shift is not None:
+    if path == "agad":
+        _check_reference(given)
+
+
+def _check_reference(given: Transfer) -> None:
+    if given.zero_shift is not None:
         raise UsageError(
             "update.transfer.zero_shift: agad finds its reference while it trains; leave it out, or use c_ttv2"
+        )
+    if given.chop_probability == 0:
+        raise UsageError(
+            "update.transfer.chop_probability: agad learns from flips; give a chance above 0, or use tiki_taka_v2"
+        )
+    filled = given.filled("agad")
+    single = filled.chop_every == 1 if filled.reference == "period" else filled.reference_rate == 1
+    if given.significance is not None and single:
+        raise UsageError(
+            "update.transfer.significance: a mean of one read-out has no standard error; "
+            + ("raise chop_every" if filled.reference == "period" else "give a reference_rate below 1")
         )
 
 

@@ -87,13 +87,21 @@ class TikiTakaV2(TikiTaka):
 
     H e_j <- H e_j + rate (A e_j - S e_j), and C gets trunc(H / step) pulses. H averages A's read noise away before C is
     pulsed, and is the one digital memory; the learning signal itself is summed in the analog A. On a tile without a
-    step, whatever is in H is written at once.
+    step, whatever is in H is written at once. With ``transfer.forget_buffer``, H is zero after a pulse, and what it
+    held beyond that is lost (the default of aihwkit 1.2.0).
 
     Source: Gokmen, Front. Artif. Intell. 4:699148 (2021).
+
+    Raises:
+        UsageError: a forgetful H on a tile without a step, where nothing is ever left in it.
     """
 
     def __init__(self, tile: Tile, learning_rate: float, transfer: Transfer) -> None:
         super().__init__(tile, learning_rate, transfer)
+        if transfer.forget_buffer and tile.step is None:
+            raise UsageError(
+                "update.transfer.forget_buffer: this device has no pulses to forget after; leave it out"
+            )
         self.hidden = torch.zeros_like(tile.twin())
 
     def _transfer(self, due: Tensor) -> None:
@@ -106,6 +114,8 @@ class TikiTakaV2(TikiTaka):
             return
         counts = torch.trunc(self.hidden / step)
         self.hidden.sub_(counts, alpha=step)
+        if self.transfer.forget_buffer:
+            self.hidden.mul_(counts == 0)
         self.tile.pulse(counts)
 
     def state(self) -> dict[str, Any]:
