@@ -17,9 +17,15 @@ ROUNDING = 1e-9
 
 
 class FlickerNoise(Card):
-    """1/f noise on every output node's read-out; its state lives on from read to read."""
+    """1/f noise on every output node's read-out; its state lives on from read to read.
 
-    std: NonNegative = Field(description="Standard deviation, in read-out units, over the whole spectrum.")
+    Its one-sided spectrum is std^2 / (ln(high_hz / low_hz) f) from low_hz to high_hz.
+    """
+
+    std: NonNegative = Field(
+        description="Std over the band: the root of the one-sided spectrum's integral from low_hz to high_hz, in "
+        "read-out units. The tails on both sides add to it: std of all reads is std sqrt(1 + 2.5 / ln(high / low))."
+    )
     low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
     high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
     read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
