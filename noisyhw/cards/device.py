@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 
 from .ageing import Age, Drift, Retention, seconds
 from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive, Real, Step
+from .derived import Derivation
 from .read_effects import (
+    CellFlickerNoise,
     CellNonlinearity,
     CellTelegraphNoise,
     CommonNoise,
@@ -124,6 +126,7 @@ class ReadNoise(Card):
     cell_telegraph: CellTelegraphNoise | None = None
     common: CommonNoise | None = None
     weight_dependent: WeightDependentNoise | None = None
+    cell_flicker: CellFlickerNoise | None = None
     mean: Real = Field(
         0.0, description="A constant offset of every read-out, in read-out units; never drawn."
     )
@@ -283,7 +286,7 @@ Update = Annotated[
 ]
 
 
-PROVENANCE = {"name", "title", "technology", "source", "fitted", "assumed", "not_modelled"}
+PROVENANCE = {"name", "title", "technology", "source", "derived", "fitted", "assumed", "not_modelled"}
 
 
 class DeviceCard(Card):
@@ -296,6 +299,9 @@ class DeviceCard(Card):
     title: str = Field("", description="One line for people.")
     technology: str = Field("", description="RRAM, PCM, ECRAM, MRAM, ...")
     source: tuple[Source, ...] = Field((), description="Publications that the numbers come from.")
+    derived: tuple[Derivation, ...] = Field(
+        (), description="How the card's numbers follow from those that the sources state."
+    )
     fitted: tuple[str, ...] = Field((), description="What was fitted to measurements, and by whom.")
     assumed: tuple[str, ...] = Field((), description="What no source gives, and why this value was taken.")
     not_modelled: tuple[str, ...] = Field(
