@@ -167,10 +167,11 @@ class ProgrammedUpdate(Card):
     resolution: Step = Field(
         description="Smallest change worth programming; mixed_precision sends multiples of it."
     )
-    reference: Literal["target", "cell"] = Field(
-        "target",
-        description="target: the controller keeps what it asked for, so errors do not add up; "
-        "cell: a change starts from the cell's present weight, so they do.",
+    reference: Literal["auto", "target", "cell"] = Field(
+        "auto",
+        description="target: the controller keeps what it asked for, one digital number a cell, so errors do not add "
+        "up; cell: a change starts from the cell's present weight, so they do. auto: in a run, cell where the device "
+        "forms the outer products (on_tile, the tiki_taka family), else target; a tile by itself: target.",
     )
     verify: Verify | None = Field(
         None, description="Read after programming, and program again while it is off; empty: open loop."
