@@ -185,8 +185,9 @@ def test_a_number_agrees_with_its_derivation_to_the_digits_that_it_has(
     assert agrees(stated, derived) is same
 
 
-def test_provenance_does_not_change_a_run() -> None:
+def test_provenance_does_not_change_a_run_and_keeps_cards_hashable() -> None:
     card = load_device("rram")
+    assert hash(card) == hash(load_device("rram"))
     without = DeviceCard.model_validate(card.model_dump(exclude={"derived"}))
     assert card.physics() == without.physics()
     assert card.derived

@@ -46,6 +46,9 @@ class Derivation(Card):
         "empty: the one given number itself.",
     )
 
+    def __hash__(self) -> int:
+        return hash((self.field, self.source, tuple(self.given.items()), self.unit, self.formula))
+
     @model_validator(mode="after")
     def _computable(self) -> Self:
         self.value()
