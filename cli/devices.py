@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,16 +50,38 @@ def list_devices(as_json: bool) -> None:
 @click.argument("device", metavar="NAME|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(device: str, as_json: bool) -> None:
-    """Show a card in full, with what it inherits and its sources."""
+    """Show a card in full, with what it inherits, its sources, and how its numbers follow from these."""
     import yaml
 
     from noisyhw.cards import load_device
 
-    content = load_device(device).model_dump(mode="json")
+    card = load_device(device)
+    content = card.model_dump(mode="json")
     if as_json:
         click.echo(json.dumps(content, indent=2))
-    else:
-        click.echo(yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True).rstrip())
+        return
+    del content["derived"]
+    click.echo(yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True).rstrip())
+    if card.derived:
+        click.echo("derived:")
+        for line in _derived(card):
+            click.echo(line)
+
+
+def _derived(card: Any) -> Iterator[str]:
+    """One line of YAML for each number that follows from a source, with what it gives as a comment."""
+    import yaml
+
+    from noisyhw.cards.derived import agrees, numbers
+    from noisyhw.cards.device import PROVENANCE
+
+    stated = numbers(card, PROVENANCE)
+    for entry in card.derived:
+        content = entry.model_dump(mode="json", exclude_defaults=True)
+        line = yaml.safe_dump(content, sort_keys=False, width=10_000, default_flow_style=True).strip()
+        value, own = entry.value(), stated.get(entry.field)
+        same = own is not None and agrees(own, value)
+        yield f"- {line} # gives {value:.6g}" + ("" if same else f", and this card says {own}")
 
 
 @devices.command()

@@ -71,15 +71,15 @@ def test_at_the_ends_of_the_range_programmed_cells_are_the_models_cut_to_it(r: f
 @pytest.mark.parametrize("r", [0.1, 0.3, 1.0])
 def test_the_pcm_cards_read_noise_is_that_of_the_model_20_s_after_programming(r: float) -> None:
     theirs = model().apply_drift_noise_to_conductance(targets(r), torch.zeros(SHAPE), 0.0) / G_MAX
-    noise = load_device("pcm").read_noise.weight_dependent
+    noise = load_device("pcm").read_noise.cell_flicker
     assert noise is not None
     card = make_card(
         weights={"min": -1.0, "max": 1.0},
-        read_noise={"weight_dependent": noise.model_dump(exclude_none=True)},
+        read_noise={"cell_flicker": noise.model_dump(exclude_none=True)},
     )
-    tile = make_tile(card, torch.full((1, 1), r))
-    reads = tile.forward(torch.ones(1, SHAPE[0] * SHAPE[1], 1))
-    assert_same(reads, theirs, 0.001)
+    tile = make_tile(card, torch.full((SHAPE[0] * SHAPE[1], 1), r))
+    for samples in (1, 50):
+        assert_same(tile.forward(torch.ones(1, samples, 1))[0, -1], theirs, 0.001)
 
 
 def exponents(r: float) -> dict[str, float]:

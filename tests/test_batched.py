@@ -41,7 +41,13 @@ KINDS = [
     ("pcm", "adam", "anp"),
     ("smtj", "adam", "dnp"),
 ]
-"""Device, path and rule; smtj's telegraph noise, which no stack takes, is off."""
+"""Device, path and rule; noise with a memory, which no stack takes, is off (smtj) or without its memory (pcm)."""
+WITHOUT_MEMORY = {
+    "smtj": ("device.read_noise.telegraph=null",),
+    "pcm": (
+        "device.read_noise={cell_flicker: null, weight_dependent: {coefficient: 0.0368, exponent: 0.35}}",
+    ),
+}
 BOUNDS = "device.weights={min: -0.8, max: 1.0}"
 PULSED = (BOUNDS, "device.update={kind: pulsed, step: 0.01, cycle_noise: 0.3, write_noise: 0.01}")
 PROGRAMMED = (BOUNDS, "device.update={kind: programmed, resolution: 0.01, noise: {constant: 0.02}}")
@@ -50,7 +56,7 @@ CONVERTERS = ("device.periphery={dac: {bits: 7, range: 4.0}, adc: {bits: 9, rang
 
 def experiment(device: str, path: str, rule: str, *sets: str, seed: int = 0, epochs: int = 2) -> Experiment:
     options = {"device": device, "rule.name": rule, "seed": seed, "epochs": epochs}
-    off = ("device.read_noise.telegraph=null",) if device == "smtj" else ()
+    off = WITHOUT_MEMORY.get(device, ())
     return resolve(load_experiment(None, options, [*SMALL, f"update.path={path}", *off, *sets]))
 
 
@@ -273,7 +279,7 @@ def test_functions_that_round_otherwise_behind_the_last_vector_do_not_tell_the_s
 
 
 def test_the_fields_that_may_differ_are_all_tested() -> None:
-    provenance = {f"device.{name}" for name in ("source", "fitted", "assumed", "not_modelled")}
+    provenance = {f"device.{name}" for name in ("source", "derived", "fitted", "assumed", "not_modelled")}
     assert set(FREE) - provenance == set(VALUES)
 
 

@@ -46,6 +46,13 @@ CARDS: dict[str, dict[str, Any]] = {
             "cell_telegraph": {"amplitude": 0.1, "flip_probability": 0.01, "share_of_cells": 0.5},
             "common": {"std": 0.1},
             "weight_dependent": {"coefficient": 0.1, "exponent": 0.5},
+            "cell_flicker": {
+                "coefficient": 0.1,
+                "exponent": 0.5,
+                "low_hz": 1.0,
+                "high_hz": 50.0,
+                "read_hz": 1000.0,
+            },
             "mean": 0.2,
         },
         "stuck": {"share_at_min": 0.1, "share_at_max": 0.1, "share_at_zero": 0.1},
@@ -54,7 +61,16 @@ CARDS: dict[str, dict[str, Any]] = {
     },
     "saturating read noise": {
         "weights": BOUNDS,
-        "read_noise": {"weight_dependent": {"coefficient": 0.1, "saturates_at": 0.2}},
+        "read_noise": {
+            "weight_dependent": {"coefficient": 0.1, "saturates_at": 0.2},
+            "cell_flicker": {
+                "coefficient": 0.1,
+                "saturates_at": 0.2,
+                "low_hz": 1.0,
+                "high_hz": 50.0,
+                "read_hz": 1000.0,
+            },
+        },
     },
     "linear step": {"weights": BOUNDS, "update": {**PULSED, "slope_up": 0.8, "slope_down": 0.9}},
     "exponential step": {

@@ -336,13 +336,13 @@ def test_a_tile_with_every_read_effect_continues_from_its_checkpoint_bit_for_bit
     tile.forward(x)
     restored.forward(x)
     saved = through_a_file(tile.state())
-    signs = saved["array"]["sign"].clone()
+    signs = saved["array"]["telegraph"]["sign"].clone()
     restored.load(saved)
     for _ in range(2):
         assert torch.equal(tile.forward(x), restored.forward(x))
         rewrite(tile)
         rewrite(restored)
-    assert torch.equal(saved["array"]["sign"], signs)
+    assert torch.equal(saved["array"]["telegraph"]["sign"], signs)
 
 
 SILENT: dict[str, dict[str, Any]] = {

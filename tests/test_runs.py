@@ -199,7 +199,7 @@ def changed(model: BaseModel, path: str = "") -> Iterator[tuple[str, BaseModel]]
             yield here, model.model_copy(update={name: "something else"})
 
 
-PROVENANCE = {"name", "title", "technology", "source", "fitted", "assumed", "not_modelled"}
+PROVENANCE = {"name", "title", "technology", "source", "derived", "fitted", "assumed", "not_modelled"}
 
 
 @pytest.mark.parametrize("update", FULL_DEVICES)

@@ -163,6 +163,7 @@ def test_read_noise_scale_multiplies_every_amplitude_of_a_card_and_nothing_else(
         "cell_telegraph": {"amplitude": 0.5, "flip_probability": 0.5, "share_of_cells": 0.5},
         "common": {"std": 0.6},
         "weight_dependent": {"coefficient": 0.7},
+        "cell_flicker": {"coefficient": 0.8, "low_hz": 1.0, "high_hz": 10.0, "read_hz": 100.0},
         "mean": 0.25,
     }
     card = {"devices": [{"extends": "ideal", "name": "loud", "read_noise": noise}]}

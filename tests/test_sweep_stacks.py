@@ -23,7 +23,7 @@ from noisyhw.sweeps.stacked import FEWEST, key_of, largest_stack
 from noisyhw.training.run import Interrupted
 
 MIXED = CARD | {
-    "devices": [*CARD["devices"], "pcm", "smtj"],
+    "devices": [*CARD["devices"], "flash-sonos", "smtj"],
     "list": [
         {"label": "adam", "update.path": "adam"},
         {"label": "sgd", "update.path": "sgd"},

@@ -20,9 +20,9 @@ FREE = (
     "perturbation.std",
     "update.learning_rate",
     "decorrelation.rate",
-    *(f"device.{name}" for name in ("name", "title", "technology", "source", "fitted", "assumed")),
-    *(f"device.{name}" for name in ("not_modelled", "age", "drift", "retention", "temperature")),
-    "device.temperature_k",
+    *(f"device.{name}" for name in ("name", "title", "technology", "source", "derived")),
+    *(f"device.{name}" for name in ("fitted", "assumed", "not_modelled", "age", "drift")),
+    *(f"device.{name}" for name in ("retention", "temperature", "temperature_k")),
     "device.weights",
     "device.stuck",
     *(f"device.periphery.{name}" for name in ("dac.bits", "dac.range", "adc.bits", "adc.range")),
@@ -102,7 +102,7 @@ def _options(choice: Decorrelation) -> bool:
 def _device_alone(card: DeviceCard) -> str | None:
     if card.backend != "noisyhw":
         return f"backend: tiles of {card.backend} are not stacked"
-    for name in ("telegraph", "flicker", "cell_telegraph", "common"):
+    for name in ("telegraph", "flicker", "cell_telegraph", "cell_flicker", "common"):
         if getattr(card.read_noise, name) is not None:
             return f"read_noise.{name} is not stacked"
     if card.periphery.ir_drop is not None:

@@ -101,7 +101,7 @@ class StackedProgrammed(StackedCells):
 
     def write(self, change: Tensor) -> None:
         """Program those cells whose change is not zero."""
-        base = self.target if self.update.reference == "target" else self.weight
+        base = self.target if self.update.reference != "cell" else self.weight
         self.target.copy_(self._clip(base + change))
         cells = change != 0
         noise = self.segments.fill_(torch.empty_like(change), Tensor.normal_)

@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 
 from .ageing import Age, Drift, Retention, seconds
 from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive, Real, Step
+from .derived import Derivation
 from .read_effects import (
+    CellFlickerNoise,
     CellNonlinearity,
     CellTelegraphNoise,
     CommonNoise,
@@ -124,6 +126,7 @@ class ReadNoise(Card):
     cell_telegraph: CellTelegraphNoise | None = None
     common: CommonNoise | None = None
     weight_dependent: WeightDependentNoise | None = None
+    cell_flicker: CellFlickerNoise | None = None
     mean: Real = Field(
         0.0, description="A constant offset of every read-out, in read-out units; never drawn."
     )
@@ -164,10 +167,11 @@ class ProgrammedUpdate(Card):
     resolution: Step = Field(
         description="Smallest change worth programming; mixed_precision sends multiples of it."
     )
-    reference: Literal["target", "cell"] = Field(
-        "target",
-        description="target: the controller keeps what it asked for, so errors do not add up; "
-        "cell: a change starts from the cell's present weight, so they do.",
+    reference: Literal["auto", "target", "cell"] = Field(
+        "auto",
+        description="target: the controller keeps what it asked for, one digital number a cell, so errors do not add "
+        "up; cell: a change starts from the cell's present weight, so they do. auto: in a run, cell where the device "
+        "forms the outer products (on_tile, the tiki_taka family), else target; a tile by itself: target.",
     )
     verify: Verify | None = Field(
         None, description="Read after programming, and program again while it is off; empty: open loop."
@@ -289,7 +293,7 @@ Update = Annotated[
 ]
 
 
-PROVENANCE = {"name", "title", "technology", "source", "fitted", "assumed", "not_modelled"}
+PROVENANCE = {"name", "title", "technology", "source", "derived", "fitted", "assumed", "not_modelled"}
 
 
 class DeviceCard(Card):
@@ -302,6 +306,9 @@ class DeviceCard(Card):
     title: str = Field("", description="One line for people.")
     technology: str = Field("", description="RRAM, PCM, ECRAM, MRAM, ...")
     source: tuple[Source, ...] = Field((), description="Publications that the numbers come from.")
+    derived: tuple[Derivation, ...] = Field(
+        (), description="How the card's numbers follow from those that the sources state."
+    )
     fitted: tuple[str, ...] = Field((), description="What was fitted to measurements, and by whom.")
     assumed: tuple[str, ...] = Field((), description="What no source gives, and why this value was taken.")
     not_modelled: tuple[str, ...] = Field(

@@ -13,6 +13,8 @@ from .device import DeviceCard
 
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
 TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
+FORMED_BY_THE_DEVICE = ("on_tile", *TRANSFER_PATHS)
+"""Paths on which the device itself forms the outer products."""
 MOMENTUM_PATHS = ("sgd", "mixed_precision")
 TRANSFER_USERS = {
     "forget_buffer": ("tiki_taka_v2", "c_ttv2", "agad"),

@@ -17,21 +17,22 @@ ROUNDING = 1e-9
 
 
 class FlickerNoise(Card):
-    """1/f noise on every output node's read-out; its state lives on from read to read."""
+    """1/f noise on every output node's read-out; its state lives on from read to read.
 
-    std: NonNegative = Field(description="Standard deviation, in read-out units, over the whole spectrum.")
+    Its one-sided spectrum is std^2 / (ln(high_hz / low_hz) f) from low_hz to high_hz.
+    """
+
+    std: NonNegative = Field(
+        description="Std over the band: the root of the one-sided spectrum's integral from low_hz to high_hz, in "
+        "read-out units. The tails on both sides add to it: std of all reads is std sqrt(1 + 2.5 / ln(high / low))."
+    )
     low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
     high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
     read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
 
     @model_validator(mode="after")
     def _range(self) -> Self:
-        if self.low_hz >= self.high_hz:
-            raise ValueError(f"'low_hz' must lie below 'high_hz', got {self.low_hz:g} and {self.high_hz:g}")
-        if self.low_hz >= self.read_hz / 2:
-            raise ValueError(
-                f"'low_hz' {self.low_hz:g} is not below half of 'read_hz', so reads see white noise: use 'white'"
-            )
+        _check_band(self, "white")
         return self
 
 
@@ -75,6 +76,31 @@ class WeightDependentNoise(Card):
         return self
 
 
+class CellFlickerNoise(WeightDependentNoise):
+    """1/f noise of every cell, of the std that WeightDependentNoise has; its slow part is held within a pass.
+
+    Its one-sided spectrum is std^2 / (ln(high_hz / low_hz) f) between the corners, and std^2 the variance of a read.
+    """
+
+    low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
+    high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
+    read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        _check_band(self, "weight_dependent")
+        return self
+
+
+def _check_band(card: FlickerNoise | CellFlickerNoise, white: str) -> None:
+    if card.low_hz >= card.high_hz:
+        raise ValueError(f"'low_hz' must lie below 'high_hz', got {card.low_hz:g} and {card.high_hz:g}")
+    if card.low_hz >= card.read_hz / 2:
+        raise ValueError(
+            f"'low_hz' {card.low_hz:g} is not below half of 'read_hz', so reads see white noise: use '{white}'"
+        )
+
+
 class CellNonlinearity(Card):
     """Cells whose current is sinh(alpha x) / sinh(alpha) of the input x, in units of the largest one; never drawn."""
 
@@ -111,7 +137,7 @@ def refuse_contradictions(card: DeviceCard) -> None:
     Raises:
         ValueError: a bound, a range or a converter is missing.
     """
-    periphery, noise = card.periphery, card.read_noise.weight_dependent
+    periphery = card.periphery
     if periphery.nonlinearity and periphery.dac is None and periphery.input_scaling == "none":
         raise ValueError(
             "periphery.nonlinearity needs to know the largest input: give periphery.dac or input_scaling 'max'"
@@ -126,9 +152,12 @@ def refuse_contradictions(card: DeviceCard) -> None:
         raise ValueError(
             "stuck.share_at_min and stuck.share_at_max need the bounds weights.min and weights.max"
         )
+    for name in ("weight_dependent", "cell_flicker"):
+        _refuse_unbounded(f"read_noise.{name}", getattr(card.read_noise, name))
+
+
+def _refuse_unbounded(name: str, noise: WeightDependentNoise | None) -> None:
     if noise is not None and noise.exponent != 1:
-        raise ValueError(
-            "read_noise.weight_dependent.exponent: other than 1 needs weights.min and weights.max"
-        )
+        raise ValueError(f"{name}.exponent: other than 1 needs weights.min and weights.max")
     if noise is not None and noise.saturates_at is not None:
-        raise ValueError("read_noise.weight_dependent.saturates_at needs weights.min and weights.max")
+        raise ValueError(f"{name}.saturates_at needs weights.min and weights.max")

@@ -9,6 +9,7 @@ import torch
 
 from ..cards.device import PROVENANCE, DeviceCard
 from ..devices.converters import level_spacing
+from ..devices.flicker import processes
 from ..devices.read_noise import gaussian_std
 from .probe import step_at_zero
 
@@ -55,7 +56,7 @@ def _read_noise(card: DeviceCard) -> Number:
     std = gaussian_std(noise, torch.ones(1, 1, 1))
     variance = 0.0 if std is None else float(std.flatten()[0]) ** 2
     variance += noise.telegraph.amplitude**2 if noise.telegraph else 0.0
-    variance += noise.flicker.std**2 if noise.flicker else 0.0
+    variance += float(processes(noise.flicker)[1].sum()) if noise.flicker else 0.0
     full_scale = card.periphery.adc.range if card.periphery.adc else card.weights.max
     return math.sqrt(variance) / full_scale if full_scale else (0.0 if variance == 0 else None)
 

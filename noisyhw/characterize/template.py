@@ -13,7 +13,7 @@ from ..cards.loading import device_json_schema
 Schema: TypeAlias = Mapping[str, Any]
 
 WIDTH = 100
-INHERITED = ("source", "fitted", "assumed", "not_modelled")
+INHERITED = ("source", "derived", "fitted", "assumed", "not_modelled")
 """Provenance: that of the card that is extended stays true for what is left as it is."""
 LIMITS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
 TINY, HUGE = 1e-12, 1e9

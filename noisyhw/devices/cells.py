@@ -105,8 +105,8 @@ class ExactCells(Cells):
 class ProgrammedCells(Cells):
     """A write programs a cell to a target; the error is drawn once per programming event and stays until the next.
 
-    With ``reference: target`` the controller keeps the targets, so errors do not add up; with ``reference: cell`` a
-    change starts from the cell's present weight, so n writes leave an error of std sqrt(n).
+    With ``reference: target`` (or ``auto``) the controller keeps the targets, so errors do not add up. With
+    ``reference: cell`` a change starts from the cell's present weight, so n writes leave an error of std sqrt(n).
 
     With ``verify`` the loop is closed: cells that read further than the tolerance from their target are programmed
     again. A retry programs a cell afresh, as where each pulse erases what was there (melt-quenched phase change:
@@ -130,7 +130,7 @@ class ProgrammedCells(Cells):
 
     def write(self, change: Tensor) -> None:
         """Program those cells whose change is not zero."""
-        base = self.target if self.update.reference == "target" else self.weight
+        base = self.target if self.update.reference != "cell" else self.weight
         self.target = self.bounds.clip_(base + change)
         self._program(change != 0)
 

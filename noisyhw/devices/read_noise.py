@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cards.device import ReadNoise, TelegraphNoise
 from ..streams import normal_, stream
+from .cell_flicker import fresh_share
 from .common_noise import Common
 from .flicker import Flicker
 from .weight_dependent import WeightDependent
@@ -19,7 +20,8 @@ class ReadNoiseSource:
     """All read noise of one tile.
 
     White and per-cell noise are drawn afresh at each read. A telegraph state is drawn once per output node and flips
-    from read to read. The mean is constant. Noise of single cells that needs weights of its own is in the array.
+    from read to read. The mean is constant. Noise of single cells that needs weights of its own is in the array, and
+    with it what a pass holds of the cells' 1/f noise; the rest of that, fresh at each read, is here.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class ReadNoiseSource:
         self.card = card
         cells = card.weight_dependent
         self.weight_dependent = WeightDependent(cells, largest_weight) if cells else None
+        slow = card.cell_flicker
+        self.cell_flicker = WeightDependent(slow, largest_weight) if slow else None
         self.flicker = Flicker(card.flicker, outputs, seed, name, device) if card.flicker else None
         self.common = Common(card.common, seed, name, device) if card.common else None
         self.generator = stream(seed, name, "read", device=device)
@@ -53,8 +57,7 @@ class ReadNoiseSource:
             inputs: what the array sees at each read (after the DAC).
             weight: what the reads multiply with.
         """
-        cells = self.weight_dependent
-        std = gaussian_std(self.card, inputs, 0.0 if cells is None else cells.variance(inputs, weight))
+        std = gaussian_std(self.card, inputs, self._of_cells(inputs, weight))
         if std is not None:
             reads.addcmul_(normal_(torch.empty_like(reads), self.generator), std)
         if self.telegraph is not None:
@@ -65,6 +68,16 @@ class ReadNoiseSource:
             self.common.add_(reads)
         if self.card.mean:
             reads.add_(self.card.mean)
+
+    def _of_cells(self, inputs: Tensor, weight: Tensor) -> Tensor | float:
+        """Variance of the read-outs that cells' noise of this one read makes."""
+        variance: Tensor | float = 0.0
+        if self.weight_dependent is not None:
+            variance = self.weight_dependent.variance(inputs, weight)
+        if self.cell_flicker is not None and self.card.cell_flicker is not None:
+            share = fresh_share(self.card.cell_flicker, inputs.shape[-2])
+            variance = variance + share * self.cell_flicker.variance(inputs, weight)
+        return variance
 
     @property
     def memoryless(self) -> bool:

@@ -19,6 +19,7 @@ AMPLITUDES = {
     "cell_telegraph": "amplitude",
     "common": "std",
     "weight_dependent": "coefficient",
+    "cell_flicker": "coefficient",
 }
 """Read noise's sources and how large each is; ``mean`` is an offset, not noise, and stays."""
 

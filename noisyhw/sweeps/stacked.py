@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from ..batched.alike import stack_key
 from ..batched.train import STACK, StackedRun, train_stack
 from ..cards.experiment import Experiment
-from ..devices.device import Device
 from ..tasks import Data, get_task
-from ..training.effort import passes_per_sample
+from ..training.effort import passes_per_sample, run_notes
 from .record import Job, Outcome, outcome
 
 NUMBERS = 600_000
@@ -81,5 +80,5 @@ def _outcome(job: Job, run: StackedRun, data: Data, seconds: float) -> Outcome:
         run.rows,
         seconds=seconds,
         perturbation_std=run.perturbation_std,
-        notes=(*data.notes, *Device(job.experiment.device).notes),
+        notes=(*data.notes, *run_notes(job.experiment)),
     )

@@ -50,6 +50,7 @@ CARRIED = (
 
 REASONS = {
     "read_noise.telegraph": "aihwkit's read-outs have no noise with a memory",
+    "read_noise.cell_flicker": "aihwkit's cells have no noise with a memory while they train",
     "read_noise.mean": "aihwkit's read-outs have no constant offset",
     "update.shape.kind": "of the step shapes only the exponential one is handed over",
 }

@@ -66,7 +66,7 @@ class AnalogTile(Tile):
             return x.new_zeros((reads or x.shape[0], 0, self.outputs))
         vectors = max(1, PART // self.inputs)
         small = 8 * self.outputs * self.inputs <= PART  # else every part would load the weights anew
-        if x.shape[1] <= vectors or not (small and self.noise.memoryless and self.array.telegraph is None):
+        if x.shape[1] <= vectors or not (small and self.noise.memoryless and self.array.memoryless):
             return self._read(x, reads)
         return torch.cat([self._read(part, reads) for part in torch.split(x, vectors, 1)], 1)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from ..cards.device import ProgrammedUpdate
 from ..cards.experiment import (
+    FORMED_BY_THE_DEVICE,
     MOMENTUM_PATHS,
     TRANSFER_PATHS,
     TRANSFER_USERS,
@@ -79,7 +81,16 @@ def resolve(experiment: Experiment) -> Experiment:
     content = experiment.model_dump()
     for key, value in filled.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
+    if isinstance(experiment.device.update, ProgrammedUpdate):
+        content["device"]["update"]["reference"] = _reference(experiment.device.update, path)
     return Experiment.model_validate(content)
+
+
+def _reference(update: ProgrammedUpdate, path: str) -> str:
+    """Return what a change of a programmed cell starts from; without the card's word, no path keeps targets unasked."""
+    if update.reference != "auto":
+        return update.reference
+    return "cell" if path in FORMED_BY_THE_DEVICE else "target"
 
 
 def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> float | None:

@@ -24,6 +24,7 @@ from ..memory import keep_freed_memory
 from ..tasks import Data, get_task
 from .accelerator import choose_accelerator
 from .curve import draw_curve
+from .effort import digital_memory
 from .environment import environment
 from .folder import COLUMNS, RunFolder
 from .progress import Diverged
@@ -170,6 +171,7 @@ def train(
             "data_version": data.version,
             "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
             "notes": [*data.notes, *trainer.notes],
+            "digital_memory": digital_memory(resolved),
             "perturbation_std": trainer.perturbation_std,
             "threads": threads_for(trainer.chip, resolved.batch or 1),
             "accelerator": where.type,

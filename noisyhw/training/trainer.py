@@ -24,6 +24,7 @@ from ..streams import stream
 from ..tasks import Data, get_task
 from ..updates import PATHS, UpdatePath
 from ..updates.base import columns
+from .effort import run_notes
 from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
 
@@ -84,8 +85,8 @@ class Trainer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person who reads the device's results must be told."""
-        return Device(self.experiment.device).notes
+        """What a person who reads the results must be told."""
+        return run_notes(self.experiment)
 
     @property
     def batches(self) -> int:
