@@ -16,6 +16,8 @@ from .pulse_trains import draw_pulses, expected_pulses
 
 LARGEST_PULL = 0.99
 """One pulse takes a cell at most this share of the way to its bound."""
+MOST_GROWTH = 20.0
+"""Logarithm by which steps grow at most along the way, where they do: a cell has then long been at a bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
 FEW_SAMPLES = 16
@@ -227,7 +229,10 @@ def _take(values: Tensor, cells: Which) -> Tensor:
     """The values of some cells; a value that all cells share is not copied."""
     if values.numel() > 1 and all(stride == 0 for stride in values.stride()):
         return values[0, 0]
-    return values.reshape(-1)[cells]
+    flat = values.reshape(-1)
+    return (
+        flat.index_select(0, cells) if isinstance(cells, Tensor) else flat[cells]
+    )  # a third of an index's time
 
 
 class Move:
@@ -240,7 +245,7 @@ class Move:
         self.step_up, self.step_down = step_up, step_down
         self.pull_up, self.pull_down = pull_up, pull_down
         log_up, log_down = torch.log1p(-pull_up), torch.log1p(-pull_down)
-        self.log_keep = up * log_up + down * log_down
+        self.log_keep = (up * log_up + down * log_down).clamp_(max=MOST_GROWTH)
         self.rates = _ratio(log_up, -pull_up), _ratio(log_down, -pull_down)
         self.drift = (up * step_up).mul_(self.rates[0]).sub_((down * step_down).mul_(self.rates[1]))
         self.lost = torch.expm1(self.log_keep)
