@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cards.base import LARGEST
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..streams import normal_
 from .cells import Cells, load_count_
@@ -65,9 +66,10 @@ class PulsedCells(Cells):
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.update.step_distribution == "log_normal":
             step = self._per_cell(0.0, self.update.step_spread, shape).exp().mul_(self.update.step)
+            step.clamp_(max=LARGEST)
         else:
             spread = self.update.step * self.update.step_spread
-            step = self._per_cell(self.update.step, spread, shape).clamp_(min=0)
+            step = self._per_cell(self.update.step, spread, shape).clamp_(0, LARGEST)
         asymmetry = self._per_cell(self.update.asymmetry, self.update.asymmetry_spread, shape).clamp_(-1, 1)
         return (step * (1 + asymmetry)).expand(shape), (step * (1 - asymmetry)).expand(shape)
 

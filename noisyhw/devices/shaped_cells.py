@@ -14,6 +14,10 @@ FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
 FINE_NOISE = 0.03
 """Nor by noise of more than this std, or what HASTE allows."""
+NEAR = 0.05
+"""A cell is near a bound within this share of its range."""
+CUT_NOISE = 0.007
+"""FINE_NOISE near a bound, which cuts it."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
 HASTE = 0.25
@@ -58,13 +62,14 @@ class ShapedCells(PulsedCells):
     ) -> tuple[Tensor, Tensor | None]:
         weight = start.clone()
         left = [self._whole(count.to(weight.dtype, copy=True), fluctuation) for count in (up, down)]
-        going = _pulsed(left, None)
+        parts: list[Which] = _slices(len(weight))
         for turns in range(MOST_SUB_STEPS, 0, -1):
-            for some in _blocks(going, len(weight)):
-                self._sub_step(weight, left, some, _numbers(cells, some), turns)
-            going = _pulsed(left, going)
-            if isinstance(going, Tensor) and len(going) == 0:
+            going = torch.cat(
+                [self._sub_step(weight, left, some, _numbers(cells, some), turns) for some in parts]
+            )
+            if len(going) == 0:
                 break
+            parts = list(torch.split(going, BLOCK))
         return weight, None
 
     def _whole(self, mean: Tensor, fluctuation: Tensor | None) -> Tensor:
@@ -74,37 +79,42 @@ class ShapedCells(PulsedCells):
         std = (mean * fluctuation).sub_(1 / 12).clamp_(min=0).sqrt_()  # rounding adds a twelfth
         return std.mul_(self._normal(mean)).add_(mean).round_().clamp_(min=0)
 
-    def _sub_step(self, weight: Tensor, left: list[Tensor], some: Which, cells: Which, turns: int) -> None:
-        """Let some cells receive the next of their pulses, at least one, and all if this is the last turn."""
+    def _sub_step(self, weight: Tensor, left: list[Tensor], some: Which, cells: Which, turns: int) -> Tensor:
+        """Let some cells receive the next of their pulses, at least one, and all if this is the last turn.
+
+        Returns:
+            The numbers of those that have pulses left.
+        """
         tangent = Tangent(self, _take(weight, some), cells)
         up, down = (_take(count, some) for count in left)
-        sent_up, sent_down = self._share_out(tangent.size(up, down, turns), up, down)
-        moved, variance = tangent.go(sent_up, sent_down)
+        size, count = tangent.size(up, down, turns), up + down
+        more = (size < count).nonzero().squeeze(1)
+        going = _numbers_of(some, more)
+        if len(more):
+            rest = [values.index_select(0, more) for values in (up, down)]
+            sent = self._share_out(size.index_select(0, more), *rest)
+            for kind, all_, now in zip(left, rest, sent, strict=True):
+                kind.index_copy_(0, going, (all_ - now).clamp_(min=0))
+            up, down = (all_.index_copy(0, more, now) for all_, now in zip((up, down), sent, strict=True))
+        moved, variance = tangent.go(up, down)
         moved.addcmul_(self._normal(moved), variance.sqrt_())
         _put(weight, some, tangent.place(moved))
-        _put(left[0], some, (up - sent_up).clamp_(min=0))
-        _put(left[1], some, (down - sent_down).clamp_(min=0))
+        return going
 
     def _share_out(self, size: Tensor, up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
         """How many of the next pulses go up, and down, if all that are left come in random order.
 
         Hypergeometric: its mean and variance are exact, and so is all of it for a single pulse.
         """
-        ups = size.minimum(up)
-        mixed = ((size < up + down) & (ups > 0) & (size > ups - down)).nonzero().squeeze(1)
-        mixed = mixed[(down[mixed] > 0)]
-        if len(mixed):
-            k, u, d = (values.index_select(0, mixed) for values in (size, up, down))
-            n = u + d
-            mean = k * u / n
-            over = mean - mean.floor()
-            variance = (mean * d / n * (n - k) / (n - 1)).sub_(
-                over * (1 - over)
-            )  # rounding at random adds that
-            drawn = variance.clamp_(min=0).sqrt_().mul_(self._normal(mean)).add_(mean)
-            drawn.add_(torch.rand(k.shape, generator=self.generator, device=k.device)).floor_()
-            ups.index_copy_(0, mixed, drawn.maximum((k - d).clamp_(min=0)).minimum(k).minimum(u))
-        return ups, (size - ups).clamp_(min=0).minimum(down)
+        count = up + down
+        mean = size * up / count
+        over = mean - mean.floor()
+        variance = mean * (down / count) * ((count - size) / (count - 1).clamp_(min=1))
+        variance.sub_(over * (1 - over))  # rounding at random adds that
+        ups = variance.clamp_(min=0).sqrt_().mul_(self._normal(mean)).add_(mean)
+        ups.add_(torch.rand(size.shape, generator=self.generator, device=size.device)).floor_()
+        ups = ups.maximum((size - down).clamp_(min=0)).minimum(size).minimum(up)
+        return ups, (size - ups).minimum(down)
 
     def _bounds(self, cells: Which) -> tuple[Tensor, Tensor]:
         assert self.bounds.low is not None
@@ -155,7 +165,7 @@ class Tangent:
         slowing = torch.lerp(self.pull_down, self.pull_up, share)
         growing = slowing.neg().clamp_(min=SMALLEST).reciprocal_()  # within it, steps grow by no more than e
         jitter = self._jitter(share)
-        quiet = jitter.clamp(min=SMALLEST**2).reciprocal_().mul_(FINE_NOISE**2)
+        quiet = jitter.clamp(min=SMALLEST**2).reciprocal_().mul_(self._fine_noise().square_())
         resting = (speed.abs() <= slowing * (AT_REST * FINENESS)) | self._held(speed)
         size = (FINENESS / speed.abs_().clamp_(min=SMALLEST)).minimum(growing)
         size.masked_fill_(resting, LARGEST)
@@ -169,6 +179,12 @@ class Tangent:
         ups, downs = self._stds()
         noise = torch.lerp(downs.square(), ups.square(), share)
         return noise.addcmul_(share * (1 - share), (self.up + self.down).square_())
+
+    def _fine_noise(self) -> Tensor:
+        """Std of noise that a sub-step may have: less near a bound, which cuts it."""
+        middle = torch.lerp(self.low, self.high, 0.5)
+        near = (self.weight - middle).abs_() > (0.5 - NEAR) * self.range
+        return near * (CUT_NOISE - FINE_NOISE) + FINE_NOISE
 
     def _held(self, speed: Tensor) -> Tensor:
         """Whether cells are at a bound and go nowhere else."""
@@ -235,20 +251,14 @@ def _mean_square(first: Tensor, last: Tensor) -> Tensor:
     return torch.addcmul(first.square(), first + last, last).mul_(1 / 3)
 
 
-def _pulsed(left: list[Tensor], going: Which | None) -> Which:
-    """Which cells, of those that are going, have pulses left."""
-    up, down = left if going is None else (_take(count, going) for count in left)
-    still: Tensor = (up + down).nonzero().squeeze(1)
-    if going is None:
-        return slice(None) if len(still) == len(up) else still
-    return still if isinstance(going, slice) else going.index_select(0, still)
+def _slices(cells: int) -> list[Which]:
+    """All cells, as many at once as are worked on."""
+    return [slice(first, min(first + BLOCK, cells)) for first in range(0, cells, BLOCK)]
 
 
-def _blocks(going: Which, cells: int) -> list[Which]:
-    """Cells that are worked on at once."""
-    if isinstance(going, slice):
-        return [slice(first, min(first + BLOCK, cells)) for first in range(0, cells, BLOCK)]
-    return list(torch.split(going, BLOCK))
+def _numbers_of(some: Which, among: Tensor) -> Tensor:
+    """The numbers of those cells among some."""
+    return some.index_select(0, among) if isinstance(some, Tensor) else among + some.start
 
 
 def _numbers(cells: Which, some: Which) -> Which:
@@ -256,5 +266,6 @@ def _numbers(cells: Which, some: Which) -> Which:
     if isinstance(cells, Tensor):
         return _take(cells, some)
     if isinstance(some, Tensor):
-        return some + cells.start
+        numbers: Tensor = some + cells.start
+        return numbers
     return slice(cells.start + some.start, cells.start + some.stop)
