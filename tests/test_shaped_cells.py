@@ -177,16 +177,16 @@ def drawn_card(draws: random.Random) -> DeviceCard:
     return make_card(weights=bounds, update=update)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_no_legal_card_of_shaped_cells_gives_a_number_that_is_not_finite(seed: int) -> None:
-    """Twenty cards each, and all numbers of pulses up to a billion, in one direction or both."""
+    """Six cards each, and all numbers of pulses up to a billion, in one direction or both."""
     draws = random.Random(seed)
     counts = torch.tensor(COUNTS)
     up, down = (
         counts.expand(len(COUNTS), -1).contiguous(),
         counts[:, None].expand(-1, len(COUNTS)).contiguous(),
     )
-    for _ in range(20):
+    for _ in range(6):
         card = drawn_card(draws)
         tile = make_tile(card, torch.linspace(LOW, HIGH, up.numel()).view(up.shape))
         low, high = tile.cells.bounds.low, tile.cells.bounds.high
