@@ -12,20 +12,25 @@ from .step_shapes import SMALLEST, Place, make_shape
 
 FINENESS = 0.01
 """A sub-step moves no cell by more than this share of its range."""
-FINE_NOISE = 0.03
+SHARE_OF_NOISE = 0.25
+"""Where noise is larger than that, a sub-step may move a cell by this share of the std that is still to come, ..."""
+COARSENESS = 0.05
+"""... but by no more than this share of its range."""
+FINE_NOISE = 0.06
 """Nor by noise of more than this std, or what HASTE allows."""
-NEAR = 0.05
+NEAR = 0.1
 """A cell is near a bound within this share of its range."""
 CUT_NOISE = 0.007
 """FINE_NOISE near a bound, which cuts it."""
 AT_REST = 0.05
 """A cell that is nearer to rest than this share of a sub-step takes all its pulses at once."""
-HASTE = 0.25
-"""Noise need not be fine before the last sub-steps, as cells forget: this share of the pulses that are left may go."""
+HASTE = 0.1, 0.5
+"""Noise need not be fine before the last sub-steps, as cells forget: this share of the pulses that are left may go,
+near a bound and elsewhere."""
 LOUD = 0.25
 """Cells that noise moves by more than this share of their range forget where they started."""
-COARSE = 0.1
-"""Their first sub-steps take this share of the pulses that are left; the last ones are fine."""
+COARSE = 0.1, 0.25
+"""Their first sub-steps take this share of the pulses that are left, near a bound and elsewhere."""
 MOST_SUB_STEPS = 200
 """Where so many would not do, they are made coarser."""
 BLOCK = 1 << 16
@@ -41,14 +46,14 @@ class ShapedCells(PulsedCells):
     """Pulsed cells with a step shape: a pulse up adds step_up g_up(w), a pulse down takes step_down g_down(w).
 
     Pulses up and pulses down come in random order. Many go in sub-steps of whole pulses, which move a cell by no more
-    than 1 % of its range; how many of a sub-step's pulses go up is drawn. Within one the shape is replaced by its
+    than 1 % of its range (5 % where noise is larger); how many of a sub-step's pulses go up is drawn. Within one the shape is replaced by its
     tangent at the present weight, for which any number of pulses in both directions has a closed form (see
     :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number in one direction, and else
     the error falls with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann,
     Acta Numerica 19, 209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel or a bound holds
     it, takes all its pulses in one, but for its noise: this is drawn in every sub-step, so that the steps which follow,
-    and the bounds, see it. Where it is many steps large, it shifts the mean too. Its std is at most 3 % of the range in
-    the last sub-steps.
+    and the bounds, see it. Where it is many steps large, it shifts the mean too. Its std is at most 6 % of the range in
+    the last sub-steps, and less near a bound.
 
     All arithmetic is in shares of each cell's range, and in numbers that stay finite for any card.
     """
@@ -165,13 +170,17 @@ class Tangent:
         slowing = torch.lerp(self.pull_down, self.pull_up, share)
         growing = slowing.neg().clamp_(min=SMALLEST).reciprocal_()  # within it, steps grow by no more than e
         jitter = self._jitter(share)
-        quiet = jitter.clamp(min=SMALLEST**2).reciprocal_().mul_(self._fine_noise().square_())
+        near = self._near_a_bound()
+        noise, haste, coarse = (near * (a - b) + b for a, b in ((CUT_NOISE, FINE_NOISE), HASTE, COARSE))
+        quiet = jitter.clamp(min=SMALLEST**2).reciprocal_().mul_(noise.square_())
         resting = (speed.abs() <= slowing * (AT_REST * FINENESS)) | self._held(speed)
-        size = (FINENESS / speed.abs_().clamp_(min=SMALLEST)).minimum(growing)
+        jitter.mul_(count)
+        fine = jitter.sqrt().mul_(SHARE_OF_NOISE).clamp_(FINENESS, COARSENESS)
+        size = (fine / speed.abs_().clamp_(min=SMALLEST)).minimum(growing)
         size.masked_fill_(resting, LARGEST)
-        loud = jitter.mul_(count) > LOUD**2
-        size = size.maximum((count * COARSE).minimum(growing).mul_(loud))
-        size = size.minimum(quiet.maximum(count * HASTE)).maximum(count / turns)
+        loud = jitter > LOUD**2
+        size = size.maximum(coarse.mul_(count).minimum(growing).mul_(loud))
+        size = size.minimum(quiet.maximum(haste.mul_(count))).maximum(count / turns)
         return size.floor_().clamp_(min=1).minimum(count)
 
     def _jitter(self, share: Tensor) -> Tensor:
@@ -180,11 +189,10 @@ class Tangent:
         noise = torch.lerp(downs.square(), ups.square(), share)
         return noise.addcmul_(share * (1 - share), (self.up + self.down).square_())
 
-    def _fine_noise(self) -> Tensor:
-        """Std of noise that a sub-step may have: less near a bound, which cuts it."""
+    def _near_a_bound(self) -> Tensor:
+        """1.0 where a bound cuts the noise."""
         middle = torch.lerp(self.low, self.high, 0.5)
-        near = (self.weight - middle).abs_() > (0.5 - NEAR) * self.range
-        return near * (CUT_NOISE - FINE_NOISE) + FINE_NOISE
+        return ((self.weight - middle).abs_() > (0.5 - NEAR) * self.range).to(self.weight.dtype)
 
     def _held(self, speed: Tensor) -> Tensor:
         """Whether cells are at a bound and go nowhere else."""
