@@ -46,14 +46,14 @@ class ShapedCells(PulsedCells):
     """Pulsed cells with a step shape: a pulse up adds step_up g_up(w), a pulse down takes step_down g_down(w).
 
     Pulses up and pulses down come in random order. Many go in sub-steps of whole pulses, which move a cell by no more
-    than 1 % of its range (5 % where noise is larger); how many of a sub-step's pulses go up is drawn. Within one the shape is replaced by its
-    tangent at the present weight, for which any number of pulses in both directions has a closed form (see
-    :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number in one direction, and else
-    the error falls with the square of the sub-step (the exponential Rosenbrock-Euler method; Hochbruck & Ostermann,
-    Acta Numerica 19, 209 (2010), Section 2.4). A cell that is at rest, where steps up and down cancel or a bound holds
-    it, takes all its pulses in one, but for its noise: this is drawn in every sub-step, so that the steps which follow,
-    and the bounds, see it. Where it is many steps large, it shifts the mean too. Its std is at most 6 % of the range in
-    the last sub-steps, and less near a bound.
+    than 1 % of its range (5 % where noise is larger); how many of a sub-step's pulses go up is drawn. Within one the
+    shape is replaced by its tangent at the present weight, for which any number of pulses in both directions has a
+    closed form (see :class:`~.pulsed.Move`): a single pulse is exact, a linear shape is exact for any number in one
+    direction, and else the error falls with the square of the sub-step (the exponential Rosenbrock-Euler method;
+    Hochbruck & Ostermann, Acta Numerica 19, 209 (2010), Section 2.4). A cell that is at rest, where steps up and down
+    cancel or a bound holds it, takes all its pulses in one, but for its noise: this is drawn in every sub-step, so that
+    the steps which follow, and the bounds, see it. Where it is many steps large, it shifts the mean too. Its std is at
+    most 6 % of the range in the last sub-steps, and less near a bound.
 
     All arithmetic is in shares of each cell's range, and in numbers that stay finite for any card.
     """
