@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cards.base import LARGEST
 from ..cards.device import DeviceCard, PulsedUpdate
 from ..streams import normal_
 from .cells import Cells, load_count_
@@ -15,6 +16,8 @@ from .coincidences import coincidences
 
 LARGEST_PULL = 0.99
 """One pulse takes a cell at most this share of the way to its bound."""
+MOST_GROWTH = 20.0
+"""Logarithm by which steps grow at most along the way, where they do: a cell has then long been at a bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
 FEW_SAMPLES = 15
@@ -61,9 +64,10 @@ class PulsedCells(Cells):
     def _steps(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         if self.update.step_distribution == "log_normal":
             step = self._per_cell(0.0, self.update.step_spread, shape).exp().mul_(self.update.step)
+            step.clamp_(max=LARGEST)
         else:
             spread = self.update.step * self.update.step_spread
-            step = self._per_cell(self.update.step, spread, shape).clamp_(min=0)
+            step = self._per_cell(self.update.step, spread, shape).clamp_(0, LARGEST)
         asymmetry = self._per_cell(self.update.asymmetry, self.update.asymmetry_spread, shape).clamp_(-1, 1)
         return (step * (1 + asymmetry)).expand(shape), (step * (1 - asymmetry)).expand(shape)
 
@@ -221,7 +225,10 @@ def _take(values: Tensor, cells: Which) -> Tensor:
     """The values of some cells; a value that all cells share is not copied."""
     if values.numel() > 1 and all(stride == 0 for stride in values.stride()):
         return values[0, 0]
-    return values.reshape(-1)[cells]
+    flat = values.reshape(-1)
+    return (
+        flat.index_select(0, cells) if isinstance(cells, Tensor) else flat[cells]
+    )  # a third of an index's time
 
 
 class Move:
@@ -234,7 +241,7 @@ class Move:
         self.step_up, self.step_down = step_up, step_down
         self.pull_up, self.pull_down = pull_up, pull_down
         log_up, log_down = torch.log1p(-pull_up), torch.log1p(-pull_down)
-        self.log_keep = up * log_up + down * log_down
+        self.log_keep = (up * log_up + down * log_down).clamp_(max=MOST_GROWTH)
         self.rates = _ratio(log_up, -pull_up), _ratio(log_down, -pull_down)
         self.drift = (up * step_up).mul_(self.rates[0]).sub_((down * step_down).mul_(self.rates[1]))
         self.lost = torch.expm1(self.log_keep)

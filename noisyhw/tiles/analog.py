@@ -19,7 +19,7 @@ from ..devices.nonlinearity import bend
 from ..devices.one_sided import OneSidedCells
 from ..devices.pulsed import PulsedCells
 from ..devices.read_noise import ReadNoiseSource
-from ..devices.step_shapes import ShapedCells
+from ..devices.shaped_cells import ShapedCells
 from ..devices.temperature import Thermal
 from ..streams import stream
 from .base import Tile
