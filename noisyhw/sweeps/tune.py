@@ -13,7 +13,8 @@ from ..cards import load_experiment
 from ..errors import RunError, UsageError
 from .driver import SweepWatcher, carry_on
 from .engines import Engine, get_engine
-from .plan import Plan, Point, make_point
+from .plan import make_point
+from .points import Plan, Point
 from .record import Record
 from .store import Store
 
