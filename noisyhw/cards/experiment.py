@@ -45,13 +45,13 @@ class TaskCard(Card):
     )
     fold: Annotated[int, Field(strict=True, ge=0)] | None = Field(
         None,
-        description="digits: number of the part that is the test, from 0. Empty: the remainder of seed / folds, so that "
-        "runs of as many seeds as folds test on every image once.",
+        description="digits: number of the part that is the test, from 0. Empty: the remainder of seed / folds, so "
+        "that runs of as many seeds as folds test on every image once.",
     )
     held_out: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
         None,
-        description="Share of the training samples that are not trained on and take the place of the test samples, which "
-        "are then not looked at: for choosing settings. Empty: train on all and test on the test samples.",
+        description="Share of the training samples that are not trained on and take the place of the test samples, "
+        "which are then not looked at: for choosing settings. Empty: train on all and test on the test samples.",
     )
 
     _short = model_validator(mode="before")(staticmethod(_named))
@@ -147,8 +147,8 @@ class Perturbation(Card):
     )
     auto_factor: Annotated[float, Field(strict=True, ge=1, le=LARGEST)] = Field(
         1.0,
-        description="std auto: the perturbation that a rule learns from, the device's own noise included where it learns "
-        "from that, is this many times what auto makes it.",
+        description="std auto: the perturbation that a rule learns from, the device's own noise included where it "
+        "learns from that, is this many times what auto makes it.",
     )
     passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
     reference: Literal["first", "mean"] = Field(

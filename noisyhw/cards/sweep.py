@@ -60,7 +60,7 @@ class Sample(Card):
 
 
 class Tune(Card):
-    """A search before the runs: each device, rule and point gets the same candidates, and its runs the best one's values.
+    """A search before the runs: each device, rule and point gets the same candidates, and its runs the best one.
 
     A candidate's run trains on the training samples but for a share, which it is judged by; test samples have no say.
     """

@@ -34,7 +34,7 @@ def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFr
 
 @dataclass(frozen=True)
 class Lead:
-    """From nothing learned (0) to what is learned on an ideal device (1).
+    """From nothing learned (0) to what is learned at best (1): on an ideal device, or on the line's own best point.
 
     Args:
         ideal: the metric there, one value a run.
@@ -66,6 +66,46 @@ class Lead:
         if min(map(self.of, self.ideal)) <= HALF:
             return "seeds differ by more than half the lead"
         return None
+
+
+def best_of_others(
+    table: Sequence[Sequence[float]], higher_is_better: bool
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return what a line comes to at its best, without the luck of having been chosen for it.
+
+    The largest of k noisy means is above the best true mean by more the larger the noise is and the more there are. So
+    every seed's value is taken where the mean of the other seeds is best, and its own noise has no say in where that
+    is. With a single seed nothing can be chosen, and its first value is taken.
+
+    Args:
+        table: a row a seed, a column a value of the swept field, from gentle to harsh; missing ones are NaN.
+        higher_is_better: whether the metric is an accuracy.
+
+    Returns:
+        The values, one a seed that has one, and the columns that they are from.
+    """
+    runs = np.asarray(table, dtype=float)
+    if len(runs) == 1:
+        known = np.flatnonzero(~np.isnan(runs[0]))
+        return (float(runs[0, known[0]]),), (int(known[0]),)
+    sign = 1 if higher_is_better else -1
+    found = [(own, _best_column(sign * np.delete(runs, seed, axis=0))) for seed, own in enumerate(runs)]
+    pairs = [(float(own[at]), at) for own, at in found if at is not None and not math.isnan(own[at])]
+    return tuple(value for value, _ in pairs), tuple(at for _, at in pairs)
+
+
+def _best_column(runs: np.ndarray) -> int | None:
+    """Number of the column with the largest mean; None: all are missing."""
+    counts = (~np.isnan(runs)).sum(axis=0)
+    if not counts.any():
+        return None
+    sums = np.nansum(runs, axis=0)
+    return int(np.argmax(np.where(counts > 0, sums / np.maximum(counts, 1), -math.inf)))
+
+
+def spread_error(values: Sequence[float]) -> float:
+    """Standard error of the mean, std / sqrt(n), from the values' own spread; NaN: of fewer than two."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -151,7 +191,7 @@ def break_point(
 
     Args:
         values: of the swept field, from gentle to harsh.
-        leads: a row a seed, a column a value; a run that diverged is 0, one that is missing NaN.
+        leads: a row a seed, a column a value; a run that learnt nothing is 0, one that is missing NaN.
         between: how to interpolate.
     """
     table = np.asarray(leads, dtype=float)

@@ -21,6 +21,7 @@ from .style import COLOURS
 from .tables import (
     Table,
     breaks_table,
+    chosen_table,
     common_settings,
     lost_table,
     points_table,
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 MAX_SWEPT = 4
 """Swept fields that get figures of their own."""
+NOT_TUNED = (
+    "none. Learning rate and perturbation are the card's or the task's own (the task's were chosen for danp) for every "
+    "rule, device and point, and were not searched for: a difference or a break point here is one at these settings."
+)
+"""Said on the page of runs whose settings no search has chosen."""
 MANY_LOST = 12
 """Lost runs from which on they are also counted by reason."""
 
@@ -56,7 +62,7 @@ class Study:
         title: one line.
         facts: numbers at a glance, name -> text.
         pictures: in order.
-        breaks, points, lost: tables.
+        breaks, points, lost, chosen: tables.
         source: where it is from.
         settings: that all runs share.
         environments: versions and hardware, a line each.
@@ -76,6 +82,7 @@ class Study:
     breaks: tuple[Table, ...] = ()
     points: Table | None = None
     lost: tuple[Table, ...] = field(default=())
+    chosen: Table | None = None
 
 
 def studies(sources: Sequence[Source], data_dir: Path | None = None) -> list[Study]:
@@ -127,7 +134,7 @@ def _study(
     return Study(
         name=name,
         title=title,
-        facts=_facts(runs, layout, points),
+        facts=_facts(runs, layout, points) | {"Tuning": source.tuning or NOT_TUNED},
         source=source,
         settings=common_settings(runs),
         environments=tuple(dict.fromkeys(map(told_environment, source.environments))),
@@ -137,6 +144,7 @@ def _study(
         breaks=tuple(breaks),
         points=points_table(f"points-{name}", points, layout, keys),
         lost=tuple(reversed(told)),
+        chosen=chosen_table(f"chosen-{name}", runs, keys) if source.tuning else None,
     )
 
 

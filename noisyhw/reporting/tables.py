@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from ..sweeps.table import TUNED
 from .axes import is_number, label, missing, short
 from .breaks import Line
 from .layout import Layout
 from .source import EXPERIMENT, flattened
-from .statistics import BreakPoint
+from .statistics import BreakPoint, spread_error
 
 MAX_ROWS = 1000
 """Rows of one table on the page; all are in the files beside it."""
@@ -93,6 +94,16 @@ def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
 
 
+def chosen_table(name: str, runs: pd.DataFrame, keys: Sequence[str]) -> Table:
+    """Return what a search has chosen for each point."""
+    tuned = [str(column) for column in runs if str(column).startswith(TUNED)]
+    found = runs[[*keys, *tuned]].drop_duplicates()
+    rows = [tuple(map(cell, row)) for row in found.head(MAX_ROWS).itertuples(index=False)]
+    names = (*map(label, keys), *(label(column.removeprefix(TUNED)) for column in tuned))
+    caption = "What the search has chosen for each point. Beyond a value at the edge of what was tried there may be a better."
+    return Table(name, caption, names, tuple(rows), _left_out(len(found), "runs.csv"))
+
+
 def _left_out(number: int, file: str) -> str:
     return f"The first {MAX_ROWS} of {number} rows; all are in {file}." if number > MAX_ROWS else ""
 
@@ -124,6 +135,7 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
         *map(label, keys),
         "reference",
         "there: mean",
+        "s.e.",
         "low",
         "high",
         "n",
@@ -142,8 +154,11 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
         f"from the reference to {nothing} for good, interpolated linearly in {between} between two measured values. "
         "A star: a run diverged at one of them, and the point may lie anywhere between. Low and high are the first "
         "and the last of the seeds' own, interpolated alike. The reference is the same rule and training on the ideal "
-        "device where that was run, and else the line's best point; none is told where a seed there has less than "
-        f"half the mean lead. A run that diverged counts as {nothing}; one that failed is left out."
+        "device where that was run, and else the line's own best point, of each seed where the mean of the other seeds "
+        "is best (the best of several noisy means would be too good; of a single seed it is the gentlest point); none "
+        "is told where a seed there has less than half the mean lead. S.e. is its standard error, from the spread of "
+        f"the seeds. A run that diverged, or that ended worse than {nothing}, counts as {nothing}; one that failed is "
+        "left out."
     )
     return Table(name, caption, columns, rows)
 
@@ -151,9 +166,9 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
 def _break_row(line: Line, keys: Sequence[str]) -> tuple[Cell, ...]:
     own = [cell(line.keys[key]) for key in keys]
     if line.lead is None:
-        return (*own, Cell(line.reference, line.reference), *[NONE] * 5, *_why(line))
-    ideal = line.lead.ideal
-    there = [cell(value) for value in (line.lead.best, min(ideal), max(ideal), len(ideal), line.lead.half)]
+        return (*own, Cell(line.reference, line.reference), *[NONE] * 6, *_why(line))
+    ideal, lead = line.lead.ideal, line.lead
+    there = map(cell, (lead.best, spread_error(ideal), min(ideal), max(ideal), len(ideal), lead.half))
     return (*own, Cell(line.reference, line.reference), *there, *_why(line))
 
 

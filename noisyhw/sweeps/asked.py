@@ -36,7 +36,11 @@ def asked(card: str | Path | Mapping[str, object], sets: Sequence[str]) -> dict[
         name, text = path.name, path.read_text()
         name = path.stem if shipped_sweeps().get(path.stem) == path else name
     changes = [part for one in sets for part in ("--set", one)]
-    entry = {"title": checked.title, "command": shlex.join(["noisyhw", "sweep", name, *changes]), "card": text}
+    entry = {
+        "title": checked.title,
+        "command": shlex.join(["noisyhw", "sweep", name, *changes]),
+        "card": text,
+    }
     return entry | ({} if checked.tune is None else {"tuning": told_budget(checked.tune)})
 
 

@@ -1,4 +1,4 @@
-"""A search for every point of a sweep, by the same budget: candidates are judged by training samples held out for it."""
+"""A search for every point of a sweep, by one budget: candidates are judged by training samples held out for it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ FOLDER = "search"
 FIRST_SEED = 1_000_000
 """Seeds of a search's runs, from here on: none of them is measured later."""
 PERTURBATION = "perturbation."
+ENDS = {"perturbation.auto_factor": 1.0}
+"""The least value that a field can have: beyond it there is nothing to be tried."""
 NOTE = "note"
 """Beside a point's chosen values: what a reader must be told of the choice."""
 
@@ -84,9 +86,13 @@ class Search:
             )
         tried = _axes(experiment, fields)
         _check_distinct(tried)
-        return tuple(self._candidate(point, tried, places) for places in product(*map(_places, tried.values())))
+        return tuple(
+            self._candidate(point, tried, places) for places in product(*map(_places, tried.values()))
+        )
 
-    def _candidate(self, point: Point, tried: Mapping[str, list[Located]], places: Sequence[int]) -> Candidate:
+    def _candidate(
+        self, point: Point, tried: Mapping[str, list[Located]], places: Sequence[int]
+    ) -> Candidate:
         choice = {key: values[place] for (key, values), place in zip(tried.items(), places, strict=True)}
         experiment = _with(point.experiment, choice)
         content = experiment.model_dump(mode="json")
@@ -94,7 +100,9 @@ class Search:
         edges = tuple(
             field_of(key)
             for (key, axis), place in zip(tried.items(), places, strict=True)
-            if len(axis) > 1 and place in (0, len(axis) - 1)
+            if len(axis) > 1
+            and place in (0, len(axis) - 1)
+            and values[field_of(key)] != ENDS.get(field_of(key))
         )
         return Candidate(values, edges, experiment, tuple(self._runs(point, experiment, values)))
 

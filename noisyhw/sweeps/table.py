@@ -21,8 +21,9 @@ TUNED = "tuned."
 def load(path: str | Path, *, unfinished: bool = False) -> pd.DataFrame:
     """Return a sweep's results.
 
-    Columns: task, device, rule, what the axes set, seed; status (done, diverged, failed) and reason; the last epoch's
-    metrics; perturbation_std; tuned.FIELD, what a search has chosen, and tuned.note; seconds and finished, the only ones that differ when a sweep is computed again; identity.
+    Columns: task, device, rule, what the axes set, seed; tuned.FIELD, what a search has chosen, and tuned.note, where
+    there was one; status (done, diverged, failed) and reason; the last epoch's metrics; perturbation_std; seconds and
+    finished, the only ones that differ when a sweep is computed again; identity.
     Runs that diverged keep the last epoch that they finished, if any; those that failed have no metrics.
 
     Args:

@@ -66,9 +66,7 @@ def _split(images: Any, labels: Any, card: TaskCard) -> list[Any]:
 
     if card.folds is None:
         return list(
-            train_test_split(
-                images, labels, test_size=TEST_SAMPLES, stratify=labels, random_state=SPLIT_SEED
-            )
+            train_test_split(images, labels, test_size=TEST_SAMPLES, stratify=labels, random_state=SPLIT_SEED)
         )
     folds = StratifiedKFold(card.folds, shuffle=True, random_state=SPLIT_SEED)
     train, test = list(folds.split(images, labels))[card.fold or 0]

@@ -136,8 +136,8 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
     if experiment.perturbation.auto_factor != 1 and experiment.perturbation.std != "auto":
         raise UsageError(
-            "perturbation.auto_factor: multiplies what std auto chooses, and perturbation.std is a number; leave one of "
-            "them out"
+            "perturbation.auto_factor: multiplies what std auto chooses, and perturbation.std is a number; leave one "
+            "of them out"
         )
     if experiment.perturbation.reference == "mean":
         _check_mean_reference(experiment, rule)
