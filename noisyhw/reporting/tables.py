@@ -100,7 +100,9 @@ def chosen_table(name: str, runs: pd.DataFrame, keys: Sequence[str]) -> Table:
     found = runs[[*keys, *tuned]].drop_duplicates()
     rows = [tuple(map(cell, row)) for row in found.head(MAX_ROWS).itertuples(index=False)]
     names = (*map(label, keys), *(label(column.removeprefix(TUNED)) for column in tuned))
-    caption = "What the search has chosen for each point. Beyond a value at the edge of what was tried there may be a better."
+    caption = (
+        "What the search has chosen. Beyond a value at the edge of what was tried there may be a better one."
+    )
     return Table(name, caption, names, tuple(rows), _left_out(len(found), "runs.csv"))
 
 

@@ -16,6 +16,7 @@ from .search import told_budget
 from .store import Store
 
 FILE = "asked.jsonl"
+EACH = "chosen for every device, rule and point by a search of one budget"
 
 
 def note_asked(store: Store, card: str | Path | Mapping[str, object], sets: Sequence[str]) -> None:
@@ -41,7 +42,7 @@ def asked(card: str | Path | Mapping[str, object], sets: Sequence[str]) -> dict[
         "command": shlex.join(["noisyhw", "sweep", name, *changes]),
         "card": text,
     }
-    return entry | ({} if checked.tune is None else {"tuning": told_budget(checked.tune)})
+    return entry | ({} if checked.tune is None else {"tuning": f"{EACH}: {told_budget(checked.tune)}"})
 
 
 def read_asked(store: Store) -> list[dict[str, Any]]:

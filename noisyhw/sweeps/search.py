@@ -221,14 +221,19 @@ def _at(content: Mapping[str, Any], field: str) -> Any:
     return node
 
 
-def told_budget(tune: Tune, epochs: str = "as many epochs as the sweep's own") -> str:
-    """Return in a sentence what was searched, by what budget and what it was judged by."""
+def told_budget(tune: Tune, epochs: int | None = None) -> str:
+    """Return in a sentence what is tried, by how many runs of how many epochs, and what judges them.
+
+    Args:
+        tune: the search.
+        epochs: of a run for which the search says none; None: as many as the runs that are measured.
+    """
     fields = "; ".join(f"{key}: {', '.join(map(str, values))}" for key, values in tune.fields.items())
     candidates = math.prod(len(values) for values in tune.fields.values())
-    length = f"{tune.epochs} epochs" if tune.epochs else epochs
-    runs = f"{tune.seeds} run{'s' if tune.seeds > 1 else ''}"
+    length = tune.epochs or epochs
+    told = "as many epochs as those that are measured" if length is None else f"{length} epochs"
+    runs = "1 run" if tune.seeds == 1 else f"{tune.seeds} runs"
     return (
-        f"Chosen for every device, rule and point by a search of the same budget: {candidates} candidates ({fields}), "
-        f"{runs} of {length} each, with seeds that are not measured, judged by {tune.held_out:.3g} of the training "
-        "samples, which these runs did not train on. Test samples had no say."
+        f"{candidates} candidates ({fields}), {runs} of {told} each, with seeds that are not measured, judged by "
+        f"{tune.held_out:.3g} of the training samples, which these runs did not train on; test samples had no say."
     )
