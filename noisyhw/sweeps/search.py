@@ -73,7 +73,9 @@ class Search:
     ) -> None:
         self.tune, self.points = tune, points
         self._identities = Identities(data_dir)
-        self._of = {_unseeded(point.experiment): point for point in reversed(points)}
+        self._of: dict[str, Point] = {}
+        for point in points:
+            self._of.setdefault(_unseeded(point.experiment), point)
         self.candidates = {key: self._candidates(point, fields) for key, point in self._of.items()}
         runs = [run for several in self.candidates.values() for one in several for run in one.runs]
         self.plan = Plan(FOLDER, tuple(runs), keep)
