@@ -6,25 +6,32 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
+
+from .errors import UNKNOWN, Images, bernoulli, error_of
 
 HALF = 0.5
 """The share of the lead that is left at a break point."""
 COUNTS = ("done", "diverged", "failed", "to do")
 
 
-def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFrame:
-    """Return one row a point: mean, low and high of the metric over the runs that are done, n, and counts by status.
+def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str, images: Images = UNKNOWN) -> pd.DataFrame:
+    """Return one row a point: mean, standard error, low, high and n of the runs that are done, and counts by status.
 
     Low and high are the lowest and the highest run. Runs that diverged or failed are counted and not averaged.
     """
     done = runs["status"] == "done"
     values = pd.to_numeric(runs[metric]).where(done)
-    found = values.groupby([runs[key] for key in keys], sort=False, dropna=False).agg(
-        mean="mean", low="min", high="max", n="count"
-    )
+
+    def se(part: pd.Series) -> float:
+        known = part.dropna().tolist()
+        return error_of(known, bernoulli(fmean(known)), images).standard if known else math.nan
+
+    groups = values.groupby([runs[key] for key in keys], sort=False, dropna=False)
+    found = groups.agg(mean="mean", se=se, low="min", high="max", n="count")
     for status in COUNTS[1:]:
         found[status] = (
             (runs["status"] == status).groupby([runs[key] for key in keys], sort=False, dropna=False).sum()

@@ -13,6 +13,8 @@ import pandas as pd
 from ..sweeps.table import TUNED
 from .axes import is_number, label, missing, short
 from .breaks import Line
+from .differences import Difference
+from .errors import UNKNOWN, Images
 from .layout import Layout
 from .source import EXPERIMENT, flattened
 from .statistics import BreakPoint, spread_error
@@ -83,15 +85,58 @@ def cell(value: Any) -> Cell:
     return Cell(short(value), math.inf if missing(value) else str(value))
 
 
-def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence[str]) -> Table:
+def points_table(
+    name: str, points: pd.DataFrame, layout: Layout, keys: Sequence[str], images: Images = UNKNOWN
+) -> Table:
     """Return mean, low, high and n of each point, and how many runs were lost."""
     counts = [status for status in ("diverged", "failed", "to do") if points[status].sum()]
-    columns = [*keys, "mean", "low", "high", "n", *counts]
+    columns = [*keys, "mean", "se", "low", "high", "n", *counts]
     rows = [tuple(map(cell, row)) for row in points[columns].head(MAX_ROWS).itertuples(index=False)]
-    names = (*map(label, keys), "mean", "low", "high", "n", *counts)
+    names = (*map(label, keys), "mean", "s.e.", "low", "high", "n", *counts)
     metric = label(layout.metric).capitalize()
-    caption = f"{metric} after the last epoch: mean, lowest and highest of the n runs that ended well."
+    caption = (
+        f"{metric} after the last epoch: mean, its standard error, lowest and highest of the n runs that ended well. "
+        f"{_errors(images)}"
+    )
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
+
+
+def _errors(images: Images) -> str:
+    """What a standard error is made of."""
+    if images.number is None:
+        return "The standard error is from the spread of the seeds alone."
+    if images.shared:
+        return (
+            "The standard error is from the spread of the seeds and from the test images that all of them share: "
+            f"p (1 - p) / {images.number:,}."
+        )
+    return (
+        f"Each seed is tested on {images.number:,} images or more of its own; the standard error is from the spread "
+        "of the seeds, and from the number of all their images where these let expect more."
+    )
+
+
+def differences_table(
+    name: str, found: Sequence[Difference], keys: Sequence[str], layout: Layout, images: Images
+) -> Table:
+    """Return every two lines' difference at every point, and whether it is told apart from none."""
+    rows = tuple(_difference_row(one) for one in found[:MAX_ROWS])
+    hue = label(layout.hue)
+    names = (*map(label, keys), hue, "less", "difference", "s.e.", "margin", "seeds", "told apart")
+    shared = "; as if both made their mistakes independently, which overstates it" if images.number else ""
+    caption = (
+        f"Difference in {label(layout.metric)} of every two, seed by seed. {_errors(images)} Of a difference both count"
+        f"{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with Student's t "
+        "for 2 in the part of the seeds. Of so many comparisons one in twenty exceeds it by chance; what is not told "
+        "apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
+    )
+    return Table(name, caption, names, rows, _left_out(len(found), "runs.csv"))
+
+
+def _difference_row(one: Difference) -> tuple[Cell, ...]:
+    numbers = (one.mean, one.error.standard, one.error.margin, one.error.n)
+    names = (*one.point, one.one, one.other)
+    return (*map(cell, (*names, *numbers)), cell("yes" if one.told else "not told apart"))
 
 
 def chosen_table(name: str, runs: pd.DataFrame, keys: Sequence[str]) -> Table:

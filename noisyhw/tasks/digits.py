@@ -14,6 +14,7 @@ import torch
 from ..cards.experiment import TaskCard
 from .base import Data, Recipe, Task, fingerprint, learning_rates
 
+SAMPLES: Final = 1797
 TEST_SAMPLES: Final = 360
 SPLIT_SEED: Final = 0
 """One split, and one division into folds, for all experiments: a seed moves no sample between training and test."""
@@ -54,6 +55,12 @@ class Digits(Task):
             test_y=test_y.long(),
             version=fingerprint(part.astype("<i8").tobytes() for part in split),
         )
+
+    def test_samples(self, card: TaskCard) -> int | None:
+        """360, or a fold; None where training samples are tested on."""
+        if card.held_out is not None:
+            return None
+        return TEST_SAMPLES if card.folds is None else SAMPLES // card.folds
 
     def found(self, data_dir: Path | None) -> Path | str | None:
         """Needs no file."""
