@@ -96,12 +96,12 @@ def points_table(
     metric = label(layout.metric).capitalize()
     caption = (
         f"{metric} after the last epoch: mean, its standard error, lowest and highest of the n runs that ended well. "
-        f"{_errors(images)}"
+        f"{told_errors(images)}"
     )
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
 
 
-def _errors(images: Images) -> str:
+def told_errors(images: Images) -> str:
     """What a standard error is made of."""
     if images.number is None:
         return "The standard error is from the spread of the seeds alone."
@@ -125,8 +125,8 @@ def differences_table(
     names = (*map(label, keys), hue, "less", "difference", "s.e.", "margin", "seeds", "told apart")
     shared = "; as if both made their mistakes independently, which overstates it" if images.number else ""
     caption = (
-        f"Difference in {label(layout.metric)} of every two, seed by seed. {_errors(images)} Of a difference both count"
-        f"{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with Student's t "
+        f"Difference in {label(layout.metric)} of every two, seed by seed. {told_errors(images)} Of a difference both "
+        f"count{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with Student's t "
         "for 2 in the part of the seeds. Of so many comparisons one in twenty exceeds it by chance; what is not told "
         "apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
     )
