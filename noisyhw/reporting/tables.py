@@ -126,8 +126,8 @@ def differences_table(
     shared = "; as if both made their mistakes independently, which overstates it" if images.number else ""
     caption = (
         f"Difference in {label(layout.metric)} of every two, seed by seed. {told_errors(images)} Of a difference both "
-        f"count{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with Student's t "
-        "for 2 in the part of the seeds. Of so many comparisons one in twenty exceeds it by chance; what is not told "
+        f"count{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with "
+        "Student's t for 2 in the part of the seeds. Of so many comparisons one in twenty exceeds it by chance; what is not told "
         "apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
     )
     return Table(name, caption, names, rows, _left_out(len(found), "runs.csv"))
