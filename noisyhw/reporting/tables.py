@@ -127,8 +127,8 @@ def differences_table(
     caption = (
         f"Difference in {label(layout.metric)} of every two, seed by seed. {told_errors(images)} Of a difference both "
         f"count{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with "
-        "Student's t for 2 in the part of the seeds. Of so many comparisons one in twenty exceeds it by chance; what is not told "
-        "apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
+        "Student's t for 2 in the part of the seeds. One in twenty comparisons exceeds it by chance; what is not "
+        "told apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
     )
     return Table(name, caption, names, rows, _left_out(len(found), "runs.csv"))
 
