@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,15 +104,19 @@ def _list(
 ) -> None:
     from noisyhw.sweeps.engines import cores
     from noisyhw.sweeps.estimate import estimate
-    from noisyhw.sweeps.store import Store
 
-    store = Store(folder.expanduser())
-    if store.exists:
-        store = Store.open(folder)
+    store = _opened(folder)
+    search, planned = planned.search, _planned(planned, folder)
     left = len(planned.runs.keys() - store.records.keys())
     guess = estimate(planned.runs, store.records, workers or cores(), data_dir, planned.keep)
+    budget = (
+        None
+        if search is None
+        else _budget(search.plan, _opened(folder / search.plan.name), workers, data_dir)
+    )
     if as_json:
         told = {
+            "search": budget,
             "runs": _rows(planned, store),
             "points": len(planned.points),
             "number": len(planned.runs),
@@ -122,6 +127,15 @@ def _list(
         click.echo(json.dumps(told, indent=2))
         return
     _print_rows(_rows(planned, store), list_all)
+    if budget is not None:
+        click.echo(
+            f"a search comes first: {budget['number']} runs, {budget['left']} left"
+            + (
+                f", about {duration(budget['seconds'])}; what it chooses is not known yet"
+                if budget["left"]
+                else ""
+            )
+        )
     same = len(planned.points) - len(planned.runs)
     click.echo(
         f"{len(planned.points)} runs"
@@ -133,6 +147,34 @@ def _list(
             f"about {duration(guess.seconds)} with {workers or cores()} workers, {guess.run_seconds:.2g} s a run "
             f"({guess.basis})"
         )
+
+
+def _opened(folder: Path) -> Store:
+    """A sweep's store; nothing is made where there is none."""
+    from noisyhw.sweeps.store import Store
+
+    store = Store(folder.expanduser())
+    return Store.open(folder) if store.exists else store
+
+
+def _planned(planned: Plan, folder: Path) -> Plan:
+    """The plan with what its search has chosen, where that is finished."""
+    search = planned.search
+    if search is None:
+        return planned
+    records = _opened(folder / search.plan.name).records
+    known = search.plan.runs.keys() <= records.keys()
+    return replace(planned, points=search.chosen(records)) if known else planned
+
+
+def _budget(planned: Plan, store: Store, workers: int | None, data_dir: Path | None) -> dict[str, Any]:
+    """How many runs a search has, how many are left, and about how long these take."""
+    from noisyhw.sweeps.engines import cores
+    from noisyhw.sweeps.estimate import estimate
+
+    left = len(planned.runs.keys() - store.records.keys())
+    guess = estimate(planned.runs, store.records, workers or cores(), data_dir, planned.keep)
+    return {"number": len(planned.runs), "left": left, "seconds": guess.seconds}
 
 
 def _rows(planned: Plan, store: Store) -> list[dict[str, object]]:

@@ -22,9 +22,12 @@ from matplotlib.figure import Figure
 
 import noisyhw
 from noisyhw.cards import load_experiment
-from noisyhw.cards.experiment import PathName
+from noisyhw.cards.experiment import PathName, TaskCard
 from noisyhw.characterize.figures import save_figure
+from noisyhw.reporting.errors import Images, bernoulli, error_of, images_of
+from noisyhw.reporting.tables import told_errors
 from noisyhw.reproduce.drawing import draw_bands
+from noisyhw.tasks import load_data
 from noisyhw.training.effort import forward_passes, passes_per_sample
 from noisyhw.training.resolve import resolve
 
@@ -50,7 +53,7 @@ def main() -> None:
     ]
     card = {
         "title": f"Rules by device and update path: {asked.task}",
-        "experiment": {"task": asked.task, "epochs": epochs},
+        "experiment": {"task": task_of(asked), "epochs": epochs},
         "list": points,
         "seeds": asked.seeds,
         "keep": "folders" if asked.task == "cifar10" else "rows",
@@ -83,6 +86,12 @@ def arguments() -> argparse.Namespace:
     asked = parser.parse_args()
     asked.rates = {rule: float(rate) for rule, rate in (text.split("=") for text in asked.rates)}
     return asked
+
+
+def task_of(asked: argparse.Namespace) -> dict[str, Any]:
+    """The task; on digits every seed tests on a part of the images of its own, so that all are tested."""
+    folds = {"folds": asked.seeds} if asked.task == "digits" and asked.seeds > 1 else {}
+    return {"name": asked.task, **folds}
 
 
 def rate_of(asked: argparse.Namespace, rule: str) -> dict[str, float]:
@@ -135,19 +144,23 @@ def page(asked: argparse.Namespace, epochs: int, final: Values, best: Values, pu
     what = METRIC[asked.task].replace("_", " ")
     top = "Peak" if what.endswith("accuracy") else "Lowest"
     seeds = f"mean (low to high) of {asked.seeds} seeds" if asked.seeds > 1 else "a single seed"
+    images = images_of([{"task": task_of(asked)}], METRIC[asked.task])
     remarks: list[str] = []
     lines = [f"# Rules by device and update path: {asked.task}, {epochs} epochs", ""]
     lines += [f"![learning curves](devices-{asked.task}.png)", "", "Bands: lowest and highest seed.", ""]
     lines += [
-        f"Final {what}: {seeds}. Noise is on in training and in test. Network, batch and learning rates are the"
+        f"Final {what}: {seeds.replace('mean', 'mean ± standard error')}. {told_errors(images)}",
+        "",
+        "Noise is on in training and in test. Network, batch and learning rates are the",
     ]
     own = (
         ", but " + " and ".join(f"{rule} {rate:g}" for rule, rate in asked.rates.items())
         if asked.rates
         else ""
     )
-    lines += [f"task's, chosen for danp and the same for all rules and devices{own}.", ""]
-    lines += table(final, DEVICES, asked.paths, asked.rules, remarks)
+    lines += [f"task's, chosen for danp and the same for all rules and devices{own}: they were"]
+    lines += ["not searched for, and what tells two rules apart here may be that.", ""]
+    lines += table(final, DEVICES, asked.paths, asked.rules, remarks, images=images)
     lines += [
         "",
         f"{top} {what} of any epoch, the test itself being noisy: {seeds}, of those that ended.",
@@ -180,17 +193,18 @@ def table(
     rules: Sequence[str],
     remarks: list[str],
     digits: int = 3,
+    images: Images | None = None,
 ) -> list[str]:
     """A line for each device and path, a column for each rule."""
     lines = ["| device | update path | " + " | ".join(rules) + " |", "|---|---|" + "---|" * len(rules)]
     for device, path in itertools.product(devices, paths):
-        cells = [cell(found[device, path, rule], remarks, digits) for rule in rules]
+        cells = [cell(found[device, path, rule], remarks, digits, images) for rule in rules]
         lines.append(f"| {device} | {path} | " + " | ".join(cells) + " |")
     return lines
 
 
-def cell(seeds: list[float | str], remarks: list[str], digits: int = 3) -> str:
-    """Say the mean (low to high), and how many did not end."""
+def cell(seeds: list[float | str], remarks: list[str], digits: int = 3, images: Images | None = None) -> str:
+    """Say the mean, its standard error where images are given (low to high), and how many did not end."""
     ended = [value for value in seeds if isinstance(value, float)]
     remarks += [f"- {value}" for value in seeds if isinstance(value, str)]
     lost = len(seeds) - len(ended)
@@ -200,13 +214,20 @@ def cell(seeds: list[float | str], remarks: list[str], digits: int = 3) -> str:
     if not ended:
         return "-"
     mean, low, high = (f"{value:.{digits}f}" for value in (sum(ended) / len(ended), min(ended), max(ended)))
+    mean += "" if images is None else told_error(ended, images, digits)
     text = f"{mean} ({low} to {high})" if len(seeds) > 1 else mean
     return text + (f", {lost} of {len(seeds)} did not end" if lost else "")
 
 
+def told_error(values: Sequence[float], images: Images, digits: int) -> str:
+    """Say a mean's standard error, where there is one."""
+    error = error_of(values, bernoulli(sum(values) / len(values)), images).standard
+    return "" if math.isnan(error) else f" ± {error:.{digits}f}"
+
+
 def effort(asked: argparse.Namespace, epochs: int) -> list[str]:
     """What a run of each rule asks of the device: the same on all of them."""
-    samples = len(noisyhw.get_task(asked.task).load(data_dir=asked.data_dir).train_x)
+    samples = len(load_data(TaskCard.model_validate(task_of(asked)), asked.data_dir).train_x)
     lines = ["| rule | forward passes a sample and step | forward passes in training |", "|---|---|---|"]
     for rule in (*asked.rules, ORACLE[1]):
         options: dict[str, Any] = {"device": "ideal", "task.name": asked.task, "rule.name": rule}

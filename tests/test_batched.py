@@ -160,6 +160,7 @@ VALUES: dict[str, tuple[str, tuple[object, object, object], tuple[str, ...]]] = 
     "epochs": ("danp", (1, 3, 2), ()),
     "network.init": ("danp", ("he", "glorot", "he_truncated"), ()),
     "perturbation.std": ("np", (0.001, 0.01, "auto"), ()),
+    "perturbation.auto_factor": ("danp", (1.0, 2.0, 3.0), ("device.read_noise.white={std: 0.05}",)),
     "update.learning_rate": ("danp", (0.001, 0.01, 0.02), ()),
     "decorrelation.rate": ("danp", (0.001, 0.01, 0.02), ()),
     "device.name": ("danp", ("a", "b", "c"), ()),

@@ -277,8 +277,9 @@ def test_the_break_point_of_a_sweep_is_where_the_accuracy_halves_its_lead(tmp_pa
     row = cells(study)[0]
     assert row == [
         "np",
-        "own best, at 0",
+        "gentlest, at 0",
         "0.9",
+        "–",
         "0.9",
         "0.9",
         "1",
@@ -358,10 +359,10 @@ def test_the_lead_is_the_ideal_devices_where_that_was_run(tmp_path: Path) -> Non
     ideal = [{"task": "digits", "device": "ideal", "rule": "danp", "seed": seed} for seed in range(2)]
     make_sweep(tmp_path / "i", ideal, lambda one: 0.9 + 0.1 * one["seed"], experiment=ideal_experiment)
     study, _ = studied(noisy, tmp_path / "i")
-    assert cells(study)[0][:6] == ["danp", "ideal device", "0.95", "0.9", "1", "2"]
+    assert cells(study)[0][:7] == ["danp", "ideal device", "0.95", "0.05", "0.9", "1", "2"]
     make_sweep(tmp_path / "low", grid(devices=["rram"], rules=["danp"]), lambda one: 0.4)
     low, _ = studied(tmp_path / "low", tmp_path / "i")
-    assert cells(low)[0][7] == "never comes half the way"
+    assert cells(low)[0][8] == "never comes half the way"
 
 
 def test_a_device_called_ideal_with_noise_is_no_reference(tmp_path: Path) -> None:
@@ -374,7 +375,7 @@ def test_a_device_called_ideal_with_noise_is_no_reference(tmp_path: Path) -> Non
 
     make_sweep(tmp_path / "i", ideal, lambda one: 0.9, experiment=changed)
     study, _ = studied(noisy, tmp_path / "i")
-    assert cells(study)[0][1].startswith("own best")
+    assert cells(study)[0][1].startswith("own best by other seeds")
 
 
 def test_a_regression_breaks_half_way_to_predicting_the_mean(
@@ -390,7 +391,7 @@ def test_a_regression_breaks_half_way_to_predicting_the_mean(
     )
     [study] = studied(tmp_path / "s")
     assert study.table["mean"].tolist() == [4, 4, 16]
-    assert cells(study)[0][6:8] == ["12", "1.67"]  # nothing learned is 20: half-way at 12
+    assert cells(study)[0][7:9] == ["12", "1.67"]  # nothing learned is 20: half-way at 12
     monkeypatch.setattr(Ramp, "here", None)
     [study] = studied(tmp_path / "s")
     assert "needs the data: give --data-dir" in cells(study)[0]

@@ -18,6 +18,7 @@ FREE = (
     "epochs",
     "network.init",
     "perturbation.std",
+    "perturbation.auto_factor",
     "update.learning_rate",
     "decorrelation.rate",
     *(f"device.{name}" for name in ("name", "title", "technology", "source", "derived")),
@@ -129,7 +130,7 @@ def _too_large(experiment: Experiment) -> str | None:
 
 def _form(experiment: Experiment) -> dict[str, Any]:
     """What experiments of one stack agree on, by dotted names."""
-    content = experiment.model_dump(mode="json")
+    content = experiment.model_dump(mode="json") | {"task": experiment.data.model_dump(mode="json")}
     form = {
         field: value
         for field, value in _leaves(content)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, Count, Fraction, NonNegative, Positive
+from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive
 from .device import DeviceCard
 
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
@@ -47,7 +47,29 @@ class TaskCard(Card):
         description="sarcos: inputs to zero mean and unit std, torques centred and divided by one number; or raw.",
     )
 
+    folds: Annotated[int, Field(strict=True, ge=2, le=100)] | None = Field(
+        None,
+        description="digits: parts that all images are divided into, one of which is the test. Empty: the usual split.",
+    )
+    fold: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        None,
+        description="digits: number of the part that is the test, from 0. Empty: the remainder of seed / folds, so "
+        "that runs of as many seeds as folds test on every image once.",
+    )
+    held_out: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
+        None,
+        description="Share of the training samples that are not trained on and take the place of the test samples, "
+        "which are then not looked at: for choosing settings. Empty: train on all and test on the test samples.",
+    )
+
     _short = model_validator(mode="before")(staticmethod(_named))
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> Self:
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            folds = "which are not given" if self.folds is None else f"got {self.fold}"
+            raise ValueError(f"fold: must be below task.folds, {folds}")
+        return self
 
 
 class RuleCard(Card):
@@ -130,6 +152,11 @@ class Perturbation(Card):
     std: NonNegative | Literal["auto"] = Field(
         "auto",
         description="auto: none for anp and danp on a noisy device; else as large as the device's own noise.",
+    )
+    auto_factor: Annotated[float, Field(strict=True, ge=1, le=LARGEST)] = Field(
+        1.0,
+        description="std auto: the perturbation that a rule learns from, the device's own noise included where it "
+        "learns from that, is this many times what auto makes it.",
     )
     passes: Count = Field(1, description="Noisy passes per update; their updates are averaged.")
     reference: Literal["first", "mean"] = Field(
@@ -230,6 +257,15 @@ class UpdateChoice(Card):
     transfer: Transfer | None = Field(None, description="The tiki_taka family; empty there: the defaults.")
 
 
+class Evaluation(Card):
+    """How the network that training ends with is tested."""
+
+    repeats: Count = Field(
+        1,
+        description="Noisy passes over the test samples after the last epoch; the row tells their mean.",
+    )
+
+
 class Experiment(Card):
     """All that decides a training run's result."""
 
@@ -241,9 +277,18 @@ class Experiment(Card):
     decorrelation: Decorrelation = Decorrelation()
     perturbation: Perturbation = Perturbation()
     update: UpdateChoice = UpdateChoice()
+    evaluation: Evaluation = Evaluation()
     batch: Count | None = Field(None, description="Samples per update; empty: the task's.")
     epochs: Count | None = Field(None, description="Passes through the training set; empty: the task's.")
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
+
+    @property
+    def data(self) -> TaskCard:
+        """The task as its data depends on it: with the fold that follows from the seed."""
+        task = self.task
+        if task.folds is None or task.fold is not None:
+            return task
+        return task.model_copy(update={"fold": self.seed % task.folds})
 
     def identity(self, data_version: str, code_version: str) -> str:
         """SHA-256 over everything that affects the result, keys sorted, fields at their defaults left out.

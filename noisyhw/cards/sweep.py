@@ -59,6 +59,23 @@ class Sample(Card):
     )
 
 
+class Tune(Card):
+    """A search before the runs: each device, rule and point gets the same candidates, and its runs the best one.
+
+    A candidate's run trains on the training samples but for a share, which it is judged by; test samples have no say.
+    """
+
+    fields: Annotated[dict[str, Values], AfterValidator(_some)] = Field(
+        description="Field (dotted, as in --set) -> values to try, or FIELD.scale -> factors on what it is without a "
+        "search; every combination is a candidate."
+    )
+    epochs: Count | None = Field(None, description="Of a candidate's run; empty: as many as the sweep's own.")
+    seeds: Count = Field(1, description="Runs of a candidate; their seeds are none of the sweep's.")
+    held_out: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
+        0.2, description="Share of the training samples that candidates are judged by."
+    )
+
+
 class SweepCard(Card):
     """Every combination of tasks, devices, rules, grid, list, sample and seeds is one run."""
 
@@ -81,6 +98,9 @@ class SweepCard(Card):
         None, description="Points, each a mapping of fields (dotted, as in --set); 'label' names one."
     )
     sample: Sample | None = Field(None, description="Points drawn at random.")
+    tune: Tune | None = Field(
+        None, description="What is chosen for each device, rule and point, by a search of its own."
+    )
     keep: Literal["rows", "folders"] = Field(
         "rows",
         description="rows: each run's table of epochs; folders: also a run folder with checkpoints, from which the "

@@ -21,7 +21,7 @@ from ..tasks import get_task
 from .axes import Axis, axis
 from .layout import Layout
 from .source import EXPERIMENT
-from .statistics import HALF, BreakPoint, Lead, break_point, by_factors, linear
+from .statistics import HALF, BreakPoint, Lead, best_of_others, break_point, by_factors, linear
 
 IDEAL = "ideal"
 """Name of the device card that has no noise; with any of its fields changed it is another device."""
@@ -115,8 +115,10 @@ def _line(
     if means.isna().all():
         return Line(own, x, "none", None, None, "no finished run", values)
     best = int(np.nanargmax(means if layout.higher_is_better else -means))
-    reference = "ideal device" if ideal else f"own best, at {values[best]:g}"
-    lead = Lead(tuple(ideal or table.iloc[:, best].dropna().tolist()), nothing)
+    reference, there = ("ideal device", tuple(ideal)) if ideal else _own_best(table, values, layout)
+    if not there:
+        return Line(own, x, reference, None, None, "no seed has a run where the others are best", values)
+    lead = Lead(there, nothing)
     if (why := lead.why_none(layout.higher_is_better)) is not None:
         return Line(own, x, reference, lead, None, why, values)
     leads = table.to_numpy(dtype=float)[:, best:]
@@ -127,12 +129,25 @@ def _line(
     return Line(own, x, reference, lead, point, None, values[best:])
 
 
+def _own_best(table: pd.DataFrame, values: Sequence[float], layout: Layout) -> tuple[str, tuple[float, ...]]:
+    """The line's own best point, chosen for each seed by the others."""
+    there, columns = best_of_others(table.to_numpy(dtype=float).tolist(), layout.higher_is_better)
+    levels = ", ".join(f"{values[column]:g}" for column in sorted(set(columns)))
+    return f"{'own best by other seeds' if len(table) > 1 else 'gentlest'}, at {levels}", there
+
+
 def with_values(runs: pd.DataFrame, metric: str, nothing: float | None) -> pd.DataFrame:
-    """Add what counts for a break point: the metric; of a run that diverged that of having learned nothing."""
+    """Add what counts for a break point: the metric, and at worst that of having learned nothing.
+
+    A run that diverged has learned nothing, and so has one that blew up and reached its last epoch all the same.
+    """
     value = pd.to_numeric(runs[metric]).where(runs["status"] == "done")
-    if nothing is not None:
-        value = value.mask(runs["status"] == "diverged", nothing)
-    return runs.assign(_value=value.replace([np.inf, -np.inf], math.nan))
+    if nothing is None:
+        return runs.assign(_value=value.replace([np.inf, -np.inf], math.nan))
+    lost = (runs["status"] == "diverged") | ((runs["status"] == "done") & ~np.isfinite(value))
+    value = value.mask(lost, nothing)
+    floored = value.clip(lower=nothing) if metric == "test_accuracy" else value.clip(upper=nothing)
+    return runs.assign(_value=floored)
 
 
 def _harsh_at_the_low_end(runs: pd.DataFrame, along: Axis, layout: Layout) -> bool:

@@ -17,7 +17,7 @@ from ..sweeps.asked import read_asked
 from ..sweeps.lines import Lines
 from ..sweeps.record import METRICS, TIMES, told
 from ..sweeps.store import MARK, Store
-from ..sweeps.table import LAST, results
+from ..sweeps.table import LAST, TUNED, results
 from ..training.run import Run
 
 OWN = ("task", "device", "rule")
@@ -42,6 +42,7 @@ class Source:
         environments: versions and hardware.
         notes: what a reader must be told.
         paths: curves.jsonl, or the run folders.
+        tuning: how its settings were searched for; empty: they were not.
     """
 
     name: str
@@ -52,11 +53,13 @@ class Source:
     environments: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    tuning: str = ""
 
     @property
     def settings(self) -> list[str]:
-        """The columns that say what a run is, without its seed."""
-        return [str(name) for name in self.table if name not in (*LAST, EXPERIMENT, "seed")]
+        """The columns that say what a run is, without its seed and what was chosen for it."""
+        names = map(str, self.table)
+        return [one for one in names if one not in (*LAST, EXPERIMENT, "seed") and not one.startswith(TUNED)]
 
     def curves(self, wanted: set[str], metric: str) -> Curves:
         """Return the learning curves of some runs; the others are passed over unread."""
@@ -113,7 +116,14 @@ def _sweep(path: Path) -> Source:
         environments=tuple(Lines(path / "environments.jsonl").news()) or ({"versions": versions},),
         notes=tuple(sorted({note for record in records.values() for note in record.notes})),
         paths=(path / "curves.jsonl",),
+        tuning=_tuning(asked),
     )
+
+
+def _tuning(asked: Sequence[Mapping[str, Any]]) -> str:
+    """How settings were searched for, if all that was asked for had a search."""
+    told = [entry.get("tuning", "") for entry in asked]
+    return " ".join(dict.fromkeys(told)) if all(told) else ""
 
 
 def _runs(paths: Sequence[Path]) -> Source:

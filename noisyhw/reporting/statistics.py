@@ -6,25 +6,32 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
+
+from .errors import UNKNOWN, Images, bernoulli, error_of
 
 HALF = 0.5
 """The share of the lead that is left at a break point."""
 COUNTS = ("done", "diverged", "failed", "to do")
 
 
-def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFrame:
-    """Return one row a point: mean, low and high of the metric over the runs that are done, n, and counts by status.
+def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str, images: Images = UNKNOWN) -> pd.DataFrame:
+    """Return one row a point: mean, standard error, low, high and n of the runs that are done, and counts by status.
 
     Low and high are the lowest and the highest run. Runs that diverged or failed are counted and not averaged.
     """
     done = runs["status"] == "done"
     values = pd.to_numeric(runs[metric]).where(done)
-    found = values.groupby([runs[key] for key in keys], sort=False, dropna=False).agg(
-        mean="mean", low="min", high="max", n="count"
-    )
+
+    def se(part: pd.Series) -> float:
+        known = part.dropna().tolist()
+        return error_of(known, bernoulli(fmean(known)), images).standard if known else math.nan
+
+    groups = values.groupby([runs[key] for key in keys], sort=False, dropna=False)
+    found = groups.agg(mean="mean", se=se, low="min", high="max", n="count")
     for status in COUNTS[1:]:
         found[status] = (
             (runs["status"] == status).groupby([runs[key] for key in keys], sort=False, dropna=False).sum()
@@ -34,7 +41,7 @@ def summarize(runs: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFr
 
 @dataclass(frozen=True)
 class Lead:
-    """From nothing learned (0) to what is learned on an ideal device (1).
+    """From nothing learned (0) to what is learned at best (1): on an ideal device, or on the line's own best point.
 
     Args:
         ideal: the metric there, one value a run.
@@ -66,6 +73,46 @@ class Lead:
         if min(map(self.of, self.ideal)) <= HALF:
             return "seeds differ by more than half the lead"
         return None
+
+
+def best_of_others(
+    table: Sequence[Sequence[float]], higher_is_better: bool
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return what a line comes to at its best, without the luck of having been chosen for it.
+
+    The largest of k noisy means is above the best true mean by more the larger the noise is and the more there are. So
+    every seed's value is taken where the mean of the other seeds is best, and its own noise has no say in where that
+    is. With a single seed nothing can be chosen, and its first value is taken.
+
+    Args:
+        table: a row a seed, a column a value of the swept field, from gentle to harsh; missing ones are NaN.
+        higher_is_better: whether the metric is an accuracy.
+
+    Returns:
+        The values, one a seed that has one, and the columns that they are from.
+    """
+    runs = np.asarray(table, dtype=float)
+    if len(runs) == 1:
+        known = np.flatnonzero(~np.isnan(runs[0]))
+        return (float(runs[0, known[0]]),), (int(known[0]),)
+    sign = 1 if higher_is_better else -1
+    found = [(own, _best_column(sign * np.delete(runs, seed, axis=0))) for seed, own in enumerate(runs)]
+    pairs = [(float(own[at]), at) for own, at in found if at is not None and not math.isnan(own[at])]
+    return tuple(value for value, _ in pairs), tuple(at for _, at in pairs)
+
+
+def _best_column(runs: np.ndarray) -> int | None:
+    """Number of the column with the largest mean; None: all are missing."""
+    counts = (~np.isnan(runs)).sum(axis=0)
+    if not counts.any():
+        return None
+    sums = np.nansum(runs, axis=0)
+    return int(np.argmax(np.where(counts > 0, sums / np.maximum(counts, 1), -math.inf)))
+
+
+def spread_error(values: Sequence[float]) -> float:
+    """Standard error of the mean, std / sqrt(n), from the values' own spread; NaN: of fewer than two."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -151,7 +198,7 @@ def break_point(
 
     Args:
         values: of the swept field, from gentle to harsh.
-        leads: a row a seed, a column a value; a run that diverged is 0, one that is missing NaN.
+        leads: a row a seed, a column a value; a run that learnt nothing is 0, one that is missing NaN.
         between: how to interpolate.
     """
     table = np.asarray(leads, dtype=float)

@@ -14,6 +14,8 @@ from . import figures, learning
 from .axes import axis, label
 from .breaks import Line, break_lines, ideal_runs, nothing_learned, with_values
 from .canvas import MAX_PANELS
+from .differences import Difference, differences, point_keys
+from .errors import images_of
 from .layout import COST, Layout, lay_out
 from .source import EXPERIMENT, Source
 from .statistics import COUNTS, summarize
@@ -21,7 +23,9 @@ from .style import COLOURS
 from .tables import (
     Table,
     breaks_table,
+    chosen_table,
     common_settings,
+    differences_table,
     lost_table,
     points_table,
     reasons_table,
@@ -33,6 +37,11 @@ if TYPE_CHECKING:
 
 MAX_SWEPT = 4
 """Swept fields that get figures of their own."""
+NOT_TUNED = (
+    "none. Learning rate and perturbation are the card's or the task's own (the task's were chosen for danp) for every "
+    "rule, device and point, and were not searched for: a difference or a break point here is one at these settings."
+)
+"""Said on the page of runs whose settings no search has chosen."""
 MANY_LOST = 12
 """Lost runs from which on they are also counted by reason."""
 
@@ -56,7 +65,7 @@ class Study:
         title: one line.
         facts: numbers at a glance, name -> text.
         pictures: in order.
-        breaks, points, lost: tables.
+        breaks, points, lost, chosen, gaps: tables.
         source: where it is from.
         settings: that all runs share.
         environments: versions and hardware, a line each.
@@ -76,6 +85,8 @@ class Study:
     breaks: tuple[Table, ...] = ()
     points: Table | None = None
     lost: tuple[Table, ...] = field(default=())
+    chosen: Table | None = None
+    gaps: Table | None = None
 
 
 def studies(sources: Sequence[Source], data_dir: Path | None = None) -> list[Study]:
@@ -110,12 +121,14 @@ def _study(
 ) -> Study:
     layout = lay_out(runs, source.settings)
     keys = layout.keys or ["device"]
-    points = summarize(runs, keys, layout.metric)
+    images = images_of([one for one in runs[EXPERIMENT] if isinstance(one, dict)], layout.metric)
+    points = summarize(runs, keys, layout.metric, images)
     lost = runs["status"].isin(["diverged", "failed"])
     told = [lost_table(f"lost-{name}", runs, keys)] if lost.any() else []
     told += [reasons_table(f"reasons-{name}", runs)] if lost.sum() >= MANY_LOST else []
     pictures: list[Picture] = []
     breaks: list[Table] = []
+    gaps: list[Difference] = []
     if points["n"].sum():
         nothing = _nothing(runs, layout.metric, data_dir)
         lines = _lines(runs, layout, nothing, ideal_runs(tables, layout.metric))
@@ -123,11 +136,12 @@ def _study(
             breaks_table(f"breaks-{name}-{i}", of_x, layout, axis(x, runs[x].tolist()).log)
             for i, (x, of_x) in enumerate(lines.items())
         ]
+        gaps = differences(with_values(runs, layout.metric, nothing), layout, images)
         pictures = list(_pictures(name, source, runs, points, layout, lines, nothing))
     return Study(
         name=name,
         title=title,
-        facts=_facts(runs, layout, points),
+        facts=_facts(runs, layout, points) | {"Tuning": source.tuning or NOT_TUNED},
         source=source,
         settings=common_settings(runs),
         environments=tuple(dict.fromkeys(map(told_environment, source.environments))),
@@ -135,8 +149,10 @@ def _study(
         runs=runs.drop(columns=EXPERIMENT),
         pictures=tuple(pictures),
         breaks=tuple(breaks),
-        points=points_table(f"points-{name}", points, layout, keys),
+        points=points_table(f"points-{name}", points, layout, keys, images),
+        gaps=differences_table(f"gaps-{name}", gaps, point_keys(layout), layout, images) if gaps else None,
         lost=tuple(reversed(told)),
+        chosen=chosen_table(f"chosen-{name}", runs, keys) if source.tuning else None,
     )
 
 

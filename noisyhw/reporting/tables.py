@@ -10,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from ..sweeps.table import TUNED
 from .axes import is_number, label, missing, short
 from .breaks import Line
+from .differences import Difference
+from .errors import UNKNOWN, Images
 from .layout import Layout
 from .source import EXPERIMENT, flattened
-from .statistics import BreakPoint
+from .statistics import BreakPoint, spread_error
 
 MAX_ROWS = 1000
 """Rows of one table on the page; all are in the files beside it."""
@@ -82,15 +85,70 @@ def cell(value: Any) -> Cell:
     return Cell(short(value), math.inf if missing(value) else str(value))
 
 
-def points_table(name: str, points: pd.DataFrame, layout: Layout, keys: Sequence[str]) -> Table:
+def points_table(
+    name: str, points: pd.DataFrame, layout: Layout, keys: Sequence[str], images: Images = UNKNOWN
+) -> Table:
     """Return mean, low, high and n of each point, and how many runs were lost."""
     counts = [status for status in ("diverged", "failed", "to do") if points[status].sum()]
-    columns = [*keys, "mean", "low", "high", "n", *counts]
+    columns = [*keys, "mean", "se", "low", "high", "n", *counts]
     rows = [tuple(map(cell, row)) for row in points[columns].head(MAX_ROWS).itertuples(index=False)]
-    names = (*map(label, keys), "mean", "low", "high", "n", *counts)
+    names = (*map(label, keys), "mean", "s.e.", "low", "high", "n", *counts)
     metric = label(layout.metric).capitalize()
-    caption = f"{metric} after the last epoch: mean, lowest and highest of the n runs that ended well."
+    caption = (
+        f"{metric} after the last epoch: mean, its standard error, lowest and highest of the n runs that ended well. "
+        f"{told_errors(images)}"
+    )
     return Table(name, caption, names, tuple(rows), _left_out(len(points), "points.csv"))
+
+
+def told_errors(images: Images) -> str:
+    """What a standard error is made of."""
+    if images.number is None:
+        return "The standard error is from the spread of the seeds alone."
+    if images.shared:
+        return (
+            "The standard error is from the spread of the seeds and from the test images that all of them share: "
+            f"p (1 - p) / {images.number:,}."
+        )
+    return (
+        f"Each seed is tested on {images.number:,} images or more of its own; the standard error is from the spread "
+        "of the seeds, and from the number of all their images where these let expect more."
+    )
+
+
+def differences_table(
+    name: str, found: Sequence[Difference], keys: Sequence[str], layout: Layout, images: Images
+) -> Table:
+    """Return every two lines' difference at every point, and whether it is told apart from none."""
+    rows = tuple(_difference_row(one) for one in found[:MAX_ROWS])
+    hue = label(layout.hue)
+    names = (*map(label, keys), hue, "less", "difference", "s.e.", "margin", "seeds", "told apart")
+    shared = "; as if both made their mistakes independently, which overstates it" if images.number else ""
+    caption = (
+        f"Difference in {label(layout.metric)} of every two, seed by seed. {told_errors(images)} Of a difference both "
+        f"count{shared}. It is told apart from none where it exceeds the margin: twice its standard error, with "
+        "Student's t for 2 in the part of the seeds. One in twenty comparisons exceeds it by chance; what is not "
+        "told apart is no finding. Runs that diverged, or ended worse than nothing learnt, count as nothing learnt."
+    )
+    return Table(name, caption, names, rows, _left_out(len(found), "runs.csv"))
+
+
+def _difference_row(one: Difference) -> tuple[Cell, ...]:
+    numbers = (one.mean, one.error.standard, one.error.margin, one.error.n)
+    names = (*one.point, one.one, one.other)
+    return (*map(cell, (*names, *numbers)), cell("yes" if one.told else "not told apart"))
+
+
+def chosen_table(name: str, runs: pd.DataFrame, keys: Sequence[str]) -> Table:
+    """Return what a search has chosen for each point."""
+    tuned = [str(column) for column in runs if str(column).startswith(TUNED)]
+    found = runs[[*keys, *tuned]].drop_duplicates()
+    rows = [tuple(map(cell, row)) for row in found.head(MAX_ROWS).itertuples(index=False)]
+    names = (*map(label, keys), *(label(column.removeprefix(TUNED)) for column in tuned))
+    caption = (
+        "What the search has chosen. Beyond a value at the edge of what was tried there may be a better one."
+    )
+    return Table(name, caption, names, tuple(rows), _left_out(len(found), "runs.csv"))
 
 
 def _left_out(number: int, file: str) -> str:
@@ -124,6 +182,7 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
         *map(label, keys),
         "reference",
         "there: mean",
+        "s.e.",
         "low",
         "high",
         "n",
@@ -142,8 +201,11 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
         f"from the reference to {nothing} for good, interpolated linearly in {between} between two measured values. "
         "A star: a run diverged at one of them, and the point may lie anywhere between. Low and high are the first "
         "and the last of the seeds' own, interpolated alike. The reference is the same rule and training on the ideal "
-        "device where that was run, and else the line's best point; none is told where a seed there has less than "
-        f"half the mean lead. A run that diverged counts as {nothing}; one that failed is left out."
+        "device where that was run, and else the line's own best point, of each seed where the mean of the other seeds "
+        "is best (the best of several noisy means would be too good; of a single seed it is the gentlest point); none "
+        "is told where a seed there has less than half the mean lead. S.e. is its standard error, from the spread of "
+        f"the seeds. A run that diverged, or that ended worse than {nothing}, counts as {nothing}; one that failed is "
+        "left out."
     )
     return Table(name, caption, columns, rows)
 
@@ -151,9 +213,9 @@ def breaks_table(name: str, lines: Sequence[Line], layout: Layout, log: bool) ->
 def _break_row(line: Line, keys: Sequence[str]) -> tuple[Cell, ...]:
     own = [cell(line.keys[key]) for key in keys]
     if line.lead is None:
-        return (*own, Cell(line.reference, line.reference), *[NONE] * 5, *_why(line))
-    ideal = line.lead.ideal
-    there = [cell(value) for value in (line.lead.best, min(ideal), max(ideal), len(ideal), line.lead.half)]
+        return (*own, Cell(line.reference, line.reference), *[NONE] * 6, *_why(line))
+    ideal, lead = line.lead.ideal, line.lead
+    there = map(cell, (lead.best, spread_error(ideal), min(ideal), max(ideal), len(ideal), lead.half))
     return (*own, Cell(line.reference, line.reference), *there, *_why(line))
 
 

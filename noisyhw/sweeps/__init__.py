@@ -2,7 +2,8 @@
 
 from .driver import Sweep, sweep
 from .engines import Engine
-from .plan import Plan, Point, plan
+from .plan import plan
+from .points import Plan, Point
 from .record import Job, Outcome, Record
 from .table import load, load_curves
 

@@ -12,9 +12,11 @@ import yaml
 from ..cards.loading import read_sweep
 from ..cards.shipped import shipped_sweeps
 from .lines import Lines
+from .search import told_budget
 from .store import Store
 
 FILE = "asked.jsonl"
+EACH = "chosen for every device, rule and point by a search of one budget"
 
 
 def note_asked(store: Store, card: str | Path | Mapping[str, object], sets: Sequence[str]) -> None:
@@ -27,7 +29,7 @@ def note_asked(store: Store, card: str | Path | Mapping[str, object], sets: Sequ
 
 
 def asked(card: str | Path | Mapping[str, object], sets: Sequence[str]) -> dict[str, Any]:
-    """Return title, command and the card's text; a path is told by its last part."""
+    """Return title, command, the card's text, and how its settings are searched; a path is told by its last part."""
     checked, _, path = read_sweep(card)
     if path is None:
         name, text = "sweep.yaml", yaml.safe_dump(_plain(card), sort_keys=False)
@@ -35,7 +37,12 @@ def asked(card: str | Path | Mapping[str, object], sets: Sequence[str]) -> dict[
         name, text = path.name, path.read_text()
         name = path.stem if shipped_sweeps().get(path.stem) == path else name
     changes = [part for one in sets for part in ("--set", one)]
-    return {"title": checked.title, "command": shlex.join(["noisyhw", "sweep", name, *changes]), "card": text}
+    entry = {
+        "title": checked.title,
+        "command": shlex.join(["noisyhw", "sweep", name, *changes]),
+        "card": text,
+    }
+    return entry | ({} if checked.tune is None else {"tuning": f"{EACH}: {told_budget(checked.tune)}"})
 
 
 def read_asked(store: Store) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cards.experiment import Experiment, TaskCard
 from ..errors import DataError, RunError
-from ..tasks import Data, get_task
+from ..tasks import Data, load_data
 from ..training.folder import FolderBusy, RunFolder
 from ..training.progress import Diverged
 from ..training.run import ARITHMETIC, Interrupted, train
@@ -76,7 +76,7 @@ def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outco
 
 def _stacked(jobs: Sequence[Job], check: Check) -> list[Outcome]:
     with computing_with(1):
-        data = _data(jobs[0].experiment.task, jobs[0].data_dir)
+        data = _data(jobs[0].experiment.data, jobs[0].data_dir)
         for job in jobs:
             _check_same(job, data)
         return stacked(jobs, data, check)
@@ -86,7 +86,7 @@ def _alone(job: Job, check: Check) -> Outcome:
     started = time.perf_counter()
     try:
         with computing_with(1):
-            data = _data(job.experiment.task, job.data_dir)
+            data = _data(job.experiment.data, job.data_dir)
             _check_same(job, data)
             return _trained(job, data, check) if job.folder is None else _in_folder(job, check)
     except OUTSIDE:
@@ -98,7 +98,7 @@ def _alone(job: Job, check: Check) -> Outcome:
 
 @lru_cache(maxsize=4)
 def _data(task: TaskCard, data_dir: Path | None) -> Data:
-    return get_task(task.name).load(task, data_dir)
+    return load_data(task, data_dir)
 
 
 def _check_same(job: Job, data: Data) -> None:

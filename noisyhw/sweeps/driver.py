@@ -7,10 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -19,8 +19,10 @@ from ..training.run import Interrupted
 from .asked import note_asked
 from .engines import Engine, get_engine
 from .jobs import Jobs
-from .plan import Plan, Point, plan
+from .plan import plan
+from .points import Plan, Point
 from .record import Job, Record
+from .search import FOLDER
 from .store import Store
 from .table import load, load_curves, write_results
 
@@ -111,8 +113,26 @@ def sweep(
     chosen = get_engine(engine, workers, address) if isinstance(engine, str) else engine
     store = Store.create(out if out is not None else default_folder(planned.name))
     note_asked(store, card, sets)
-    carry_on(planned, store, chosen, data_dir=where, retry_failed=retry_failed, watcher=watcher)
+    options: dict[str, Any] = {"data_dir": where, "retry_failed": retry_failed, "watcher": watcher}
+    if planned.search is not None:
+        planned = searched(planned, store, chosen, **options)
+    carry_on(planned, store, chosen, **options)
     return Sweep(store.path)
+
+
+def searched(planned: Plan, store: Store, engine: Engine, **options: Any) -> Plan:
+    """Do the search of a plan, in a folder of its own within the sweep's, and return the plan with what it chose.
+
+    Args:
+        planned: with a search.
+        store: of the sweep.
+        engine: computes its runs.
+        options: as of :func:`carry_on`.
+    """
+    assert planned.search is not None
+    within = Store.create(store.path / FOLDER)
+    carry_on(planned.search.plan, within, engine, **options)
+    return replace(planned, points=planned.search.chosen(within.records), search=None)
 
 
 def default_folder(name: str) -> Path:

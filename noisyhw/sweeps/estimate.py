@@ -11,12 +11,12 @@ from statistics import fmean
 
 from ..batched.stack import Stack
 from ..cards.experiment import Experiment
-from ..tasks import Data, get_task
+from ..tasks import Data, load_data
 from ..training.progress import Diverged
 from ..training.threads import computing_with
 from ..training.trainer import Trainer
 from .engines import cores
-from .plan import Point
+from .points import Point
 from .record import Job, Record
 from .stacked import key_of, largest_stack
 
@@ -112,7 +112,7 @@ def _probed(
     for point in left:
         mates[keys[point.identity]].append(point)
     for point in points:
-        data = get_task(point.experiment.task.name).load(point.experiment.task, data_dir)
+        data = load_data(point.experiment.data, data_dir)
         with computing_with(1):
             if keys[point.identity] is None:
                 seconds = _epoch_seconds(Trainer(point.experiment, data))

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.experiment import Experiment, TaskCard
+from ..cards.experiment import Experiment
 from ..cards.loading import checked_experiment, merged, nested, read_base, read_sweep
 from ..cards.sweep import SweepCard
 from ..cards.yaml_lines import Located
 from ..errors import CardError, UsageError
-from ..tasks import get_task
 from ..training.resolve import resolve
-from ..training.run import ARITHMETIC
 from .axes import LABEL, Choice, axes, combinations, seeds, shown_value
+from .identities import Identities
+from .points import Plan, Point
 from .scaling import is_scale, scaled
+from .search import Search
 
 OWN_COLUMNS = ("task", "device", "rule", "seed")
-
-
-@dataclass(frozen=True)
-class Point:
-    """One run that a sweep asks for.
-
-    Args:
-        settings: task, device, rule, what the axes set, seed: what a table of results shows.
-        experiment: resolved.
-        identity: of the run; two points that differ in nothing that matters share one.
-    """
-
-    settings: Mapping[str, Any]
-    experiment: Experiment
-    identity: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A sweep's points, in the card's order."""
-
-    name: str
-    points: tuple[Point, ...]
-    keep: str = "rows"
-
-    @property
-    def runs(self) -> dict[str, Point]:
-        """The first point of each identity: what there is to compute."""
-        runs: dict[str, Point] = {}
-        for point in self.points:
-            runs.setdefault(point.identity, point)
-        return runs
 
 
 def plan(
@@ -71,36 +39,31 @@ def plan(
     """
     checked, tree, path = read_sweep(card)
     points = tuple(_points(checked, tree, Path() if path is None else path.parent, sets, data_dir))
-    return Plan("sweep" if path is None else path.stem, points, checked.keep)
+    search = None
+    if checked.tune is not None:
+        fields = tree.entries["tune"].entries["fields"]
+        search = Search(checked.tune, fields, points, data_dir, checked.keep)
+    return Plan("sweep" if path is None else path.stem, points, checked.keep, search)
 
 
 def _points(
     card: SweepCard, tree: Located, folder: Path, sets: Sequence[str], data_dir: Path | None
 ) -> Iterator[Point]:
     base = read_base(tree.entries.get("experiment"), folder)
-    version = _data_versions(data_dir)
+    identities = Identities(data_dir)
     layers = _Layers(folder)
     for choice in combinations(axes(card, tree, sets)):
         experiment = _resolved(layers.over(base, choice), choice)
         for seed in seeds(card) or (experiment.seed,):
             one = experiment.model_copy(update={"seed": seed})
-            yield Point(_settings(one, choice), one, one.identity(version(one.task), ARITHMETIC))
+            yield Point(_settings(one, choice), one, identities.of(one))
 
 
 def make_point(experiment: Experiment, settings: Mapping[str, object], data_dir: Path | None) -> Point:
     """Return the point of one experiment, with the columns that are its own."""
     resolved = resolve(experiment)
-    version = _data_versions(data_dir)(resolved.task)
     own = _own_settings(resolved)
-    return Point(own | dict(settings), resolved, resolved.identity(version, ARITHMETIC))
-
-
-def _data_versions(data_dir: Path | None) -> Any:
-    @cache
-    def version(task: TaskCard) -> str:
-        return get_task(task.name).load(task, data_dir).version
-
-    return version
+    return Point(own | dict(settings), resolved, Identities(data_dir).of(resolved))
 
 
 class _Layers:

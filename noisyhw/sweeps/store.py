@@ -16,7 +16,7 @@ from ..training.environment import environment
 from ..training.files import write_text
 from ..training.folder import COLUMNS
 from .lines import Lines
-from .plan import Point
+from .points import Point
 from .record import Outcome, Record
 
 FORMAT = 1
@@ -28,11 +28,13 @@ class Store:
     """The files of one sweep folder.
 
     - ``sweep.json``: says that this is one, and its format;
-    - ``points.jsonl``: a line for each run that was asked for: identity and settings (of equal ones the last counts);
+    - ``points.jsonl``: a line for each run that was asked for: identity, settings (of equal ones the last counts), and
+      what a search has chosen for it;
     - ``records.jsonl``: a line for each finished run, appended once and never changed;
     - ``curves.jsonl``: its table of epochs, written before its record;
     - ``environments.jsonl``: with what it was computed;
     - ``runs/``: run folders, for sweeps that keep them;
+    - ``search/``: the sweep's folder of a search that comes before the runs;
     - ``lock``, ``claims``: held while lines are added, and while a run is computed;
     - ``results.csv``: the table for people, made anew from the other files.
 
@@ -134,7 +136,7 @@ class Store:
         with self.locked():
             self.refresh()
             known = {json.dumps(point, sort_keys=True) for point in self.current}
-            asked = ({"identity": one.identity, "settings": dict(one.settings)} for one in points)
+            asked = map(_line, points)
             new = {json.dumps(point, sort_keys=True): point for point in asked}
             self._points.append(point for text, point in new.items() if text not in known)
             self.refresh()
@@ -202,6 +204,12 @@ class Store:
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
+
+
+def _line(point: Point) -> dict[str, Any]:
+    """A point as it is noted."""
+    line = {"identity": point.identity, "settings": dict(point.settings)}
+    return line | ({"tuned": dict(point.tuned)} if point.tuned else {})
 
 
 def _byte(identity: str) -> int:

@@ -14,13 +14,16 @@ from .store import Store
 
 LAST = ("status", "reason", *METRICS, "perturbation_std", *TIMES, "identity")
 OWN = ("task", "device", "rule")
+TUNED = "tuned."
+"""Names of the columns that tell what a search has chosen start so."""
 
 
 def load(path: str | Path, *, unfinished: bool = False) -> pd.DataFrame:
     """Return a sweep's results.
 
-    Columns: task, device, rule, what the axes set, seed; status (done, diverged, failed) and reason; the last epoch's
-    metrics; perturbation_std; seconds and finished, the only ones that differ when a sweep is computed again; identity.
+    Columns: task, device, rule, what the axes set, seed; tuned.FIELD, what a search has chosen, and tuned.note, where
+    there was one; status (done, diverged, failed) and reason; the last epoch's metrics; perturbation_std; seconds and
+    finished, the only ones that differ when a sweep is computed again; identity.
     Runs that diverged keep the last epoch that they finished, if any; those that failed have no metrics.
 
     Args:
@@ -57,12 +60,14 @@ def results(store: Store, *, unfinished: bool = False) -> pd.DataFrame:
 
 def _columns(store: Store) -> list[str]:
     swept = dict.fromkeys(key for point in store.current for key in point["settings"])
-    return [*OWN, *(key for key in swept if key not in (*OWN, "seed")), "seed", *LAST]
+    tuned = dict.fromkeys(TUNED + key for point in store.current for key in point.get("tuned", {}))
+    return [*OWN, *(key for key in swept if key not in (*OWN, "seed")), "seed", *tuned, *LAST]
 
 
 def _row(store: Store, point: dict[str, Any]) -> dict[str, Any]:
     record = store.records.get(point["identity"])
     row = dict(point["settings"]) | {"status": "to do", "identity": point["identity"]}
+    row |= {TUNED + key: value for key, value in point.get("tuned", {}).items()}
     if record is None:
         return row
     return (

@@ -108,6 +108,10 @@ class Task(abc.ABC):
             DataError: the data is missing, truncated or altered, or cannot be downloaded.
         """
 
+    def test_samples(self, card: TaskCard) -> int | None:
+        """How many test samples a run has, at least, without loading them; None: that is not known."""
+        return None
+
     @abc.abstractmethod
     def found(self, data_dir: Path | None) -> Path | str | None:
         """Where the data lies, without loading it; None: nowhere yet; ``built in``: needs no file."""

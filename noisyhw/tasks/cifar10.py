@@ -100,6 +100,10 @@ class Cifar10(Task):
             version=fingerprint(md5.encode() for md5 in MD5.values()),
         )
 
+    def test_samples(self, card: TaskCard) -> int | None:
+        """10,000; None where training samples are tested on."""
+        return 10_000 if card.held_out is None else None
+
     def found(self, data_dir: Path | None) -> Path | str | None:
         """The batch folder or the archive, unchecked."""
         return search(SOURCE, data_dir)

@@ -7,20 +7,24 @@ Repository (1998).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 
 from ..cards.experiment import TaskCard
 from .base import Data, Recipe, Task, fingerprint, learning_rates
 
+SAMPLES: Final = 1797
 TEST_SAMPLES: Final = 360
 SPLIT_SEED: Final = 0
-"""One split for all experiments: an experiment's own seed does not move samples between training and test."""
+"""One split, and one division into folds, for all experiments: a seed moves no sample between training and test."""
 
 
 class Digits(Task):
-    """1,437 training and 360 test images, stratified by class; inputs are pixels / 16, in [0, 1]."""
+    """1,437 training and 360 test images, or one of ``folds`` parts of all 1,797 as the test.
+
+    Both are stratified by class; inputs are pixels / 16, in [0, 1].
+    """
 
     name: ClassVar[str] = "digits"
     title: ClassVar[str] = "Handwritten digits (8x8 pixels, 10 classes)"
@@ -28,6 +32,7 @@ class Digits(Task):
     inputs: ClassVar[int] = 64
     outputs: ClassVar[int] = 10
     image: ClassVar[tuple[int, int, int] | None] = (1, 8, 8)
+    options: ClassVar[frozenset[str]] = frozenset({"folds"})
     recipe: ClassVar[Recipe] = Recipe(
         hidden=(256,),
         batch=400,
@@ -39,12 +44,9 @@ class Digits(Task):
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:
         """Load the images from scikit-learn; ``data_dir`` is not needed."""
         from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
 
         images, labels = load_digits(return_X_y=True)
-        split = train_test_split(
-            images.astype("uint8"), labels, test_size=TEST_SAMPLES, stratify=labels, random_state=SPLIT_SEED
-        )
+        split = _split(images.astype("uint8"), labels, card)
         train_x, test_x, train_y, test_y = (torch.from_numpy(part) for part in split)
         return Data(
             train_x=train_x / 16,
@@ -54,6 +56,25 @@ class Digits(Task):
             version=fingerprint(part.astype("<i8").tobytes() for part in split),
         )
 
+    def test_samples(self, card: TaskCard) -> int | None:
+        """360, or a fold; None where training samples are tested on."""
+        if card.held_out is not None:
+            return None
+        return TEST_SAMPLES if card.folds is None else SAMPLES // card.folds
+
     def found(self, data_dir: Path | None) -> Path | str | None:
         """Needs no file."""
         return "built in"
+
+
+def _split(images: Any, labels: Any, card: TaskCard) -> list[Any]:
+    """Training images, test images, training labels, test labels."""
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
+    if card.folds is None:
+        return list(
+            train_test_split(images, labels, test_size=TEST_SAMPLES, stratify=labels, random_state=SPLIT_SEED)
+        )
+    folds = StratifiedKFold(card.folds, shuffle=True, random_state=SPLIT_SEED)
+    train, test = list(folds.split(images, labels))[card.fold or 0]
+    return [images[train], images[test], labels[train], labels[test]]

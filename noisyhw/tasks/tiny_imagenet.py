@@ -61,6 +61,10 @@ class TinyImageNet(Task):
             version=pictures.version,
         )
 
+    def test_samples(self, card: TaskCard) -> int | None:
+        """10,000; None where training samples are tested on."""
+        return 10_000 if card.held_out is None else None
+
     def found(self, data_dir: Path | None) -> Path | str | None:
         """The folder or the zip file, unchecked."""
         return search(SOURCE, data_dir)

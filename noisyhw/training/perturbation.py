@@ -23,12 +23,17 @@ TWICE, SLACK = 2.0, 2**0.25
 """Below a converter's step, twice the perturbation makes the difference only 2^0.5 times as large."""
 
 
-def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: Tensor) -> float:
+def choose_std(
+    wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: Tensor, auto_factor: float = 1.0
+) -> float:
     """Std of the perturbation to inject.
 
     A number is taken as it is. ``auto``: a rule that sees activities only lives on the device's own noise, and gets the
     paper's std where two reads of a batch hardly differ; a rule that must know its perturbation injects as much as the
     device's own noise, and where that is below the paper's std, so much that converters pass it on in proportion.
+
+    ``auto_factor`` k multiplies the perturbation that a rule learns from, whichever it is. A rule that lives on the
+    device's own noise of std s then gets sqrt(k^2 - 1) s injected beside it, so that both together have std k s.
 
     Args:
         wanted: a std, or "auto".
@@ -36,6 +41,7 @@ def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: T
         chip: is read twice for "auto", and on a quiet device twice more for each size that is tried.
         x: a batch.
         target: its targets.
+        auto_factor: k, at least 1; means something beside "auto" only.
 
     Raises:
         UsageError: nothing is injected and the device has no noise either.
@@ -49,8 +55,8 @@ def choose_std(wanted: float | str, rule: Rule, chip: Chip, x: Tensor, target: T
         _refuse_silence(rule, noise)
         return wanted
     if rule.knows is Knows.ACTIVITIES:
-        return 0.0 if noise >= QUIET else PAPER_STD
-    return noise if noise >= PAPER_STD else passed_on(chip, x, target)
+        return noise * (auto_factor**2 - 1) ** 0.5 if noise >= QUIET else auto_factor * PAPER_STD
+    return auto_factor * (noise if noise >= PAPER_STD else passed_on(chip, x, target))
 
 
 def check_negatable(rule: Rule, std: float) -> None:

@@ -160,6 +160,11 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         _check_gradient_rule(experiment, device)
     elif experiment.rule.oracle:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
+    if experiment.perturbation.auto_factor != 1 and experiment.perturbation.std != "auto":
+        raise UsageError(
+            "perturbation.auto_factor: multiplies what std auto chooses, and perturbation.std is a number; leave one "
+            "of them out"
+        )
     if experiment.perturbation.reference == "mean":
         _check_mean_reference(experiment, rule)
     if experiment.perturbation.antithetic:
@@ -207,10 +212,12 @@ def _check_gradient_rule(experiment: Experiment, device: Device) -> None:
         raise UsageError(f"perturbation.passes: {name} has no noisy pass; leave it at 1")
     if experiment.perturbation.std != "auto":
         raise UsageError(f"perturbation.std: {name} perturbs nothing; leave it at auto")
+    if experiment.perturbation.auto_factor != 1:
+        raise UsageError(f"perturbation.auto_factor: {name} perturbs nothing; leave it at 1")
 
 
 def _check_task(card: TaskCard, task: Task) -> None:
     plain = TaskCard(name=card.name)
-    for option in ("split", "scaling"):
+    for option in ("split", "scaling", "folds"):
         if getattr(card, option) != getattr(plain, option) and option not in task.options:
             raise UsageError(f"task.{option}: task '{task.name}' has no such option; leave it out")

@@ -21,7 +21,7 @@ from ..cards import load_experiment
 from ..cards.experiment import Experiment
 from ..errors import NoisyhwError, RunError, UsageError
 from ..memory import keep_freed_memory
-from ..tasks import Data, get_task
+from ..tasks import Data, load_data
 from .accelerator import choose_accelerator
 from .curve import draw_curve
 from .effort import digital_memory
@@ -148,7 +148,7 @@ def train(
         device = "rram"
     options = {"device": device, "rule.name": rule, "task.name": task, "epochs": epochs, "seed": seed}
     resolved = resolve(_experiment(experiment, options, sets))
-    data = get_task(resolved.task.name).load(resolved.task, None if data_dir is None else Path(data_dir))
+    data = load_data(resolved.data, None if data_dir is None else Path(data_dir))
     where = choose_accelerator(accelerator)
     identity = resolved.identity(data.version, ARITHMETIC)
     folder = RunFolder(Path(out).expanduser() if out is not None else default_folder(resolved, identity))
@@ -197,7 +197,7 @@ def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watche
         raise RunError(f"{path}: this run was cut off before its first step; start it again, with --fresh")
     experiment = load_experiment(folder.config)
     where = data_dir if data_dir is not None else record.get("data_dir")
-    data = get_task(experiment.task.name).load(experiment.task, None if where is None else Path(where))
+    data = load_data(experiment.data, None if where is None else Path(where))
     identity = experiment.identity(data.version, ARITHMETIC)
     with folder.locked():
         _check_same(folder, identity)

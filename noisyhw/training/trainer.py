@@ -73,10 +73,11 @@ class Trainer:
         self.paths = [make(layer.tile, choice.learning_rate, choice) for layer in self.chip.layers]
         self.decorrelations = [_decorrelation_path(layer, experiment) for layer in self.chip.layers]
         self.biases = _bias_optimizer(self.chip, experiment)
+        perturbation = experiment.perturbation
         self.perturbation_std = choose_std(
-            experiment.perturbation.std, self.rule, self.chip, *self._batch(0, 0)
+            perturbation.std, self.rule, self.chip, *self._batch(0, 0), perturbation.auto_factor
         )
-        if experiment.perturbation.antithetic:
+        if perturbation.antithetic:
             check_negatable(self.rule, self.perturbation_std)
         self.epoch = self.batch_index = self.step_count = 0
         self.tally = Tally(self.device)
@@ -177,7 +178,10 @@ class Trainer:
         self.watch.ask()
         self.chip.set_age(self.experiment.device.age)
         self.chip.set_temperature(self.experiment.device.temperature_k)
-        test = self.evaluate(self.data.test_x, self.data.test_y)
+        last = self.epoch + 1 == self.experiment.epochs
+        test = self.evaluate(
+            self.data.test_x, self.data.test_y, self.experiment.evaluation.repeats if last else 1
+        )
         self.chip.set_age(0)
         self.chip.set_temperature(None)
         train, classes = self.tally, not self.data.train_y.is_floating_point()
@@ -203,9 +207,15 @@ class Trainer:
         known = None not in counts and not math.isnan(total)
         return total / weights if known else None
 
-    def evaluate(self, x: Float[Tensor, "samples inputs"], target: Tensor) -> Tally:
-        """Loss and hits of one pass, as noisy as the device is."""
+    def evaluate(self, x: Float[Tensor, "samples inputs"], target: Tensor, repeats: int = 1) -> Tally:
+        """Loss and hits of one pass after another, each as noisy as the device is."""
         tally = Tally(self.device)
+        for _ in range(repeats):
+            self._add_pass(tally, x, target)
+        self.watch.ask()
+        return tally
+
+    def _add_pass(self, tally: Tally, x: Float[Tensor, "samples inputs"], target: Tensor) -> None:
         for part, wanted in zip(
             torch.split(x, EVALUATION_BATCH), torch.split(target, EVALUATION_BATCH), strict=True
         ):
@@ -213,8 +223,6 @@ class Trainer:
             losses = self.chip.loss(outputs[None], wanted)[0]
             self.watch.check("test loss", losses)
             tally.add(losses, outputs, wanted)
-        self.watch.ask()
-        return tally
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
