@@ -15,9 +15,25 @@ GONE = "(gone)"
 """Stands for a key that was taken away."""
 NUMBERS = (0, 1, -1, 2, 0.5, 1e-30, 1e-12, 1e-7, 1e-3, 50.0, 500.0, 1e4, 1e6, 1e9, 1e12, 1e18, 1e30, 1e-300, 1e300)
 NO_NUMBERS = (float("inf"), float("-inf"), float("nan"), True, "text", "1e5", None, [], [1.0], {}, {"a": 1}, 10**30)
-WORDS = ("none max absolute input_max input_norm target cell normal log_normal exact programmed pulsed one_sided exponential "
-         "power table noisyhw aihwkit auto first mean digital tile on_tile mixed_precision sgd adam tiki_taka tiki_taka_v2 c_ttv2 "
-         "agad bp np anp inp dbp dnp danp dinp digits he glorot cross_entropy squared_error bfloat16 0s 1s 1d 1y 1e30y -1s 1").split()  # fmt: skip
+WORDS = ("none", "auto", "1", "table", "1e5", "a word")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "input_scaling": ("none", "max"),
+    "relative_to": ("absolute", "input_max", "input_norm"),
+    "step_distribution": ("normal", "log_normal"),
+    "reference": ("target", "cell", "first", "mean"),
+    "kind": ("exact", "programmed", "pulsed", "one_sided", "exponential", "power", "table"),
+    "age": ("0s", "1s", "20 min", "1d", "1y", "1e30y", "-1s"),
+    "on": ("digital", "tile"),
+    "path": ("on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad", "auto"),
+    "init": ("he", "glorot", "he_truncated"),
+    "loss": ("cross_entropy", "squared_error", "auto"),
+    "products": ("float32", "bfloat16"),
+    "rule": tuple({"name": name} for name in ("bp", "np", "anp", "inp", "dbp", "dnp", "danp", "dinp")),
+    "std": ("auto", 0.01),
+    "weight_scaling": (0.6, 0, 1.0, 1e-9),
+    "learning_rate": (0.1, 1e-3, 1e6),
+}
+"""Words, and numbers of fields that are empty in most cards."""
 TYPED = ("", "null", "~", "nan", ".nan", ".inf", "1e999", "1e-5", "0x10", "0o7", "1_000", "[", "{", "[1, 2]", "{a: 1}", "!!int 3",
          "&a *a", "yes", "'", "on", "1:30", "-", "\t", "\u0000", "9" * 400, "2001-01-01")  # fmt: skip
 """What people and scripts type after ``--set key=``."""
@@ -118,23 +134,23 @@ def _at(node: Any, path: Path) -> Any:
 
 
 def _mutation(card: Tree, path: Path, donors: Sequence[Tree], rng: random.Random) -> Mutation:
-    if rng.random() < 0.15 and all(isinstance(key, str) for key in path):
+    if rng.random() < 0.1 and all(isinstance(key, str) for key in path):
         return Mutation(path, rng.choice((*TYPED, *map(str, NUMBERS), *WORDS)), typed=True)
     chance = rng.random()
-    if chance < 0.04:
+    if chance < 0.02:
         return Mutation(path, GONE)
-    if chance < 0.06:
+    if chance < 0.03:
         return Mutation((*path[:-1], rng.choice(("bits", "kind", "stepp", "extends", "max", ""))), 1.0)
-    if chance < 0.10:
+    if chance < 0.06:
         return Mutation(path, rng.choice(NO_NUMBERS))
     return Mutation(path, _value(_at(card, path), path, donors, rng))
 
 
 def _value(value: Any, path: Path, donors: Sequence[Tree], rng: random.Random) -> Any:
     """Another value of the same kind."""
-    known = BLOCKS.get(str(path[-1]))
-    if known is not None and rng.random() < 0.5:
-        return rng.choice(known)
+    known = BLOCKS.get(str(path[-1])) or CHOICES.get(str(path[-1]))
+    if known is not None and rng.random() < (0.5 if isinstance(value, dict | list | float) else 0.9):
+        return copy.deepcopy(rng.choice(known))
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -143,15 +159,16 @@ def _value(value: Any, path: Path, donors: Sequence[Tree], rng: random.Random) -
         return rng.choice(WORDS)
     if isinstance(value, list) and rng.random() < 0.6:
         return _list(value, rng)
-    if value is None and rng.random() < 0.4:
+    if value is None and known is None and rng.random() < 0.7:
         return _number(1.0, rng)
     return copy.deepcopy(_at(rng.choice(donors), path))
 
 
 def _number(value: float, rng: random.Random) -> Any:
     """A scaled one, near or far, or one of the usual suspects; whole numbers stay whole."""
-    exponent = rng.choice((rng.uniform(-1, 1), rng.uniform(-4, 4), rng.uniform(-30, 30)))
-    found = rng.choice((value * 10**exponent, -value, float(rng.choice(NUMBERS)), 10.0 ** rng.randint(-15, 15)))
+    exponent = rng.choice((rng.uniform(-1, 1), rng.uniform(-4, 4), rng.uniform(-4, 4), rng.uniform(-30, 30)))
+    near = value * 10**exponent
+    found = rng.choice((near, near, near, -value, float(rng.choice(NUMBERS)), 10.0 ** rng.randint(-15, 15)))
     return round(found) if isinstance(value, int) and abs(found) < 1e18 else found
 
 
