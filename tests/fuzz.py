@@ -3,12 +3,14 @@
     python tests/fuzz.py cards --number 10000 --seed 0
     python tests/fuzz.py experiments --number 1000 --seed 0
 
-A mutant is a shipped card with one to three mutations (see :mod:`mutations`). Of a device card that is accepted a tile
-is made, read, updated, written, pulsed, aged, warmed, saved and loaded, with all that it may be asked (the numbers are in
-:func:`exercise`); an experiment that is accepted is trained for two epochs of three small batches on digits, and taken up
-again from its state. A failure is anything but a NoisyhwError with a short message, a number that is not finite, or a
-mutant that takes longer than SLOW_S; it is printed with the mutations that it needs, and ``--only INDEX`` runs it again
-with its traceback. A run that diverges is a legal end. The last line is the count; the exit status is 1 if anything failed.
+A mutant is a shipped card with a few mutations (see :mod:`mutations`). Of a device card that is accepted a tile is
+made, read, updated, written, pulsed, aged, warmed, saved and loaded, with all that it may be asked (the numbers are in
+:func:`exercise`). An experiment that is accepted is trained for two epochs of three small batches on digits, the second
+one from the state after the first.
+
+A failure is anything but a NoisyhwError with a short message, a number that is not finite, or a mutant that takes
+longer than SLOW_S. It is printed with the mutations that it needs, and ``--only INDEX`` runs it again with its
+traceback. A run that diverges is a legal end. The last line is the count; the exit status is 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from mutations import Mutation, Tree, mutated, mutations
+from mutations import Mutation, Tree, limits_of, mutated, mutations
 from torch import Tensor
 
 from noisyhw.cards import load_device, load_experiment, shipped_devices, shipped_experiments
@@ -100,7 +102,9 @@ def main() -> int:
     ends: Counter[str] = Counter()
     failures = list(fuzz(arguments.kind, arguments.number, arguments.seed, ends, print))
     told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
-    print(f"{arguments.number} mutated {arguments.kind} (seed {arguments.seed}): {told}; {len(failures)} failures")
+    print(
+        f"{arguments.number} mutated {arguments.kind} (seed {arguments.seed}): {told}; {len(failures)} failures"
+    )
     return 1 if failures else 0
 
 
@@ -123,14 +127,22 @@ def mutant(kind: str, seed: int, index: int) -> tuple[str, tuple[Mutation, ...]]
     rng = random.Random(f"{kind}/{seed}/{index}")
     cards = KINDS[kind].cards()
     base = rng.choice(sorted(cards))
-    return base, tuple(mutations(cards[base], list(cards.values()), rng))
+    return base, tuple(mutations(cards[base], list(cards.values()), limits(), rng))
+
+
+@cache
+def limits() -> dict[str, list[float]]:
+    """Where the schema of experiments, and of their devices, ends its fields."""
+    return limits_of(Experiment.model_json_schema())
 
 
 def put(kind: str, base: str, changes: Sequence[Mutation]) -> str:
     """Carry out one mutant; return how it ended."""
     whole = mutated(KINDS[kind].cards()[base], [change for change in changes if not change.typed])
     try:
-        tree = overlaid(located(whole, f"{base}.yaml"), [change.setting for change in changes if change.typed])
+        tree = overlaid(
+            located(whole, f"{base}.yaml"), [change.setting for change in changes if change.typed]
+        )
         return KINDS[kind].run(tree)
     except NoisyhwError as error:
         _check_message(str(error))
@@ -151,9 +163,7 @@ def outcome(kind: str, base: str, changes: Sequence[Mutation]) -> tuple[str, str
     return (end, None) if seconds < SLOW_S else ("slow", f"slow: {seconds:.0f} s")
 
 
-def minimal(
-    kind: str, base: str, changes: Sequence[Mutation], reason: str
-) -> tuple[Mutation, ...]:
+def minimal(kind: str, base: str, changes: Sequence[Mutation], reason: str) -> tuple[Mutation, ...]:
     """Leave out the mutations without which the mutant fails too."""
     kept = list(changes)
     for change in changes:
@@ -173,7 +183,9 @@ def _check_message(text: str) -> None:
 def device_cards() -> dict[str, Tree]:
     """The shipped device cards, every field written out."""
     return {
-        name: load_device(name).model_dump(mode="json", exclude={"source", "fitted", "assumed", "not_modelled"})
+        name: load_device(name).model_dump(
+            mode="json", exclude={"source", "fitted", "assumed", "not_modelled"}
+        )
         for name in shipped_devices()
     }
 
@@ -184,7 +196,9 @@ def experiment_cards() -> dict[str, Tree]:
     cards = {name: load_experiment(name).model_dump(mode="json") for name in shipped_experiments()}
     devices = device_cards()
     for name, device in devices.items():
-        cards[f"digits-{name}"] = load_experiment(options={"device": name}).model_dump(mode="json") | {"device": device}
+        cards[f"digits-{name}"] = load_experiment(options={"device": name}).model_dump(mode="json") | {
+            "device": device
+        }
     return {name: _small(card, devices) for name, card in cards.items()}
 
 
@@ -192,7 +206,14 @@ def _small(card: Tree, devices: dict[str, Tree]) -> Tree:
     """The experiment with digits as its task, and widths that suit it."""
     network = card["network"] | {"hidden": [6, 5], "conv": card["network"]["conv"][:2]}
     device = devices.get(card["device"]["name"], card["device"])
-    small = {"task": {"name": "digits"}, "loss": "auto", "network": network, "batch": 8, "epochs": 2, "device": device}
+    small = {
+        "task": {"name": "digits"},
+        "loss": "auto",
+        "network": network,
+        "batch": 8,
+        "epochs": 2,
+        "device": device,
+    }
     return card | small
 
 
@@ -269,7 +290,9 @@ def _look(when: str, tile: Tile) -> None:
 
 
 def _tensors(node: Any, place: str = "state") -> Iterator[tuple[str, Tensor]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    items = (
+        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    )
     for key, value in items:
         yield from _tensors(value, f"{place}.{key}")
     if isinstance(node, Tensor):
@@ -299,9 +322,7 @@ def run_experiment(tree: Located) -> str:
 def tiny(experiment: Experiment) -> Experiment:
     """The experiment with a net, passes and batches no larger than it takes to see it work."""
     hidden = tuple(min(width, 8) for width in (experiment.network.hidden or ())[:3])
-    conv = tuple(
-        one.model_copy(update={"channels": min(one.channels, 3)}) for one in experiment.network.conv
-    )
+    conv = tuple(one.model_copy(update={"channels": min(one.channels, 3)}) for one in experiment.network.conv)
     transfer = experiment.update.transfer
     if transfer is not None and transfer.zero_shift is not None:
         transfer = transfer.model_copy(update={"zero_shift": min(transfer.zero_shift, 20)})

@@ -1,10 +1,10 @@
-"""Mutants of cards: a few fields of a shipped card, scaled, emptied, retyped, taken away, or swapped with another card's."""
+"""Mutants of cards: fields scaled, emptied, retyped, taken away, put at their limits, or swapped with another card's."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,41 @@ Path = tuple[str | int, ...]
 
 GONE = "(gone)"
 """Stands for a key that was taken away."""
-NUMBERS = (0, 1, -1, 2, 0.5, 1e-30, 1e-12, 1e-7, 1e-3, 50.0, 500.0, 1e4, 1e6, 1e9, 1e12, 1e18, 1e30, 1e-300, 1e300)
-NO_NUMBERS = (float("inf"), float("-inf"), float("nan"), True, "text", "1e5", None, [], [1.0], {}, {"a": 1}, 10**30)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    0.5,
+    1e-30,
+    1e-12,
+    1e-7,
+    1e-3,
+    50.0,
+    500.0,
+    1e4,
+    1e6,
+    1e9,
+    1e12,
+    1e18,
+    1e30,
+    1e-300,
+    1e300,
+)
+NO_NUMBERS = (
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    True,
+    "text",
+    "1e5",
+    None,
+    [],
+    [1.0],
+    {},
+    {"a": 1},
+    10**30,
+)
 WORDS = ("none", "auto", "1", "table", "1e5", "a word")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "input_scaling": ("none", "max"),
@@ -24,7 +57,17 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "kind": ("exact", "programmed", "pulsed", "one_sided", "exponential", "power", "table"),
     "age": ("0s", "1s", "20 min", "1d", "1y", "1e30y", "-1s"),
     "on": ("digital", "tile"),
-    "path": ("on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad", "auto"),
+    "path": (
+        "on_tile",
+        "mixed_precision",
+        "sgd",
+        "adam",
+        "tiki_taka",
+        "tiki_taka_v2",
+        "c_ttv2",
+        "agad",
+        "auto",
+    ),
     "init": ("he", "glorot", "he_truncated"),
     "loss": ("cross_entropy", "squared_error", "auto"),
     "products": ("float32", "bfloat16"),
@@ -34,8 +77,26 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "learning_rate": (0.1, 1e-3, 1e6),
 }
 """Words, and numbers of fields that are empty in most cards."""
-TYPED = ("", "null", "~", "nan", ".nan", ".inf", "1e999", "1e-5", "0x10", "0o7", "1_000", "[", "{", "[1, 2]", "{a: 1}", "!!int 3",
-         "&a *a", "yes", "'", "on", "1:30", "-", "\t", "\u0000", "9" * 400, "2001-01-01")  # fmt: skip
+TYPED = (
+    *(
+        "",
+        "null",
+        "~",
+        "nan",
+        ".nan",
+        ".inf",
+        "1e999",
+        "1e-5",
+        "0x10",
+        "0o7",
+        "1_000",
+        "[",
+        "{",
+        "[1, 2]",
+        "{a: 1}",
+    ),
+    *("!!int 3", "&a *a", "yes", "'", "on", "1:30", "-", "\t", "\u0000", "9" * 400, "2001-01-01"),
+)
 """What people and scripts type after ``--set key=``."""
 BLOCKS: dict[str, tuple[Any, ...]] = {
     "flicker": ({"std": 0.05, "low_hz": 1.0, "high_hz": 1e4, "read_hz": 1e6},),
@@ -93,10 +154,51 @@ class Mutation:
         return f"--set {self.setting!r}" if self.typed else self.setting
 
 
-def mutations(card: Tree, donors: Sequence[Tree], rng: random.Random) -> list[Mutation]:
-    """One to three mutations of a card; ``donors`` are the cards whose blocks may come in."""
+def mutations(
+    card: Tree, donors: Sequence[Tree], limits: Mapping[str, Sequence[float]], rng: random.Random
+) -> list[Mutation]:
+    """One to three mutations of a card, or a dozen that are near or at a limit.
+
+    Args:
+        card: the shipped card.
+        donors: cards whose blocks may come in.
+        limits: field -> where the schema ends it.
+        rng: draws.
+    """
     fields = list(_fields(card))
-    return [_mutation(card, rng.choice(fields), donors, rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+    if rng.random() < 0.7:
+        return [_mutation(card, rng.choice(fields), donors, rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+    numbers = [path for path in fields if _is_number(_at(card, path))]
+    blocks = [path for path in fields if path[-1] in BLOCKS and rng.random() < 0.1]
+    swapped = [Mutation(path, rng.choice(BLOCKS[str(path[-1])])) for path in blocks]
+    chosen = rng.sample(numbers, min(len(numbers), rng.randint(1, 12)))
+    return swapped + [
+        Mutation(path, _extreme(_at(card, path), limits.get(str(path[-1]), ()), rng)) for path in chosen
+    ]
+
+
+def limits_of(schema: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Where a JSON schema ends its fields: name -> least and largest numbers, of all fields of that name."""
+    found: dict[str, list[float]] = {}
+    for block in (schema, *schema.get("$defs", {}).values()):
+        for name, field in block.get("properties", {}).items():
+            for branch in (field, *field.get("anyOf", ())):
+                found.setdefault(name, []).extend(
+                    branch[key] for key in ("minimum", "maximum") if key in branch
+                )
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _extreme(value: float, limits: Sequence[float], rng: random.Random) -> Any:
+    """A limit, or another size of number, or zero."""
+    size = 10.0 ** rng.uniform(-10, 10)
+    choices = [*limits, *limits, value * size, (abs(value) or 1.0) * size, value, 0.0]
+    found = rng.choice(choices)
+    return round(found) if isinstance(value, int) else float(found)
 
 
 def mutated(card: Tree, changes: Sequence[Mutation]) -> Tree:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, Fraction, NonNegative, Positive
+from .base import SMALLEST, Card, Fraction, NonNegative, Positive, Share, Wide
 
 if TYPE_CHECKING:
     from .device import DeviceCard
@@ -20,9 +20,9 @@ class FlickerNoise(Card):
     """1/f noise on every output node's read-out; its state lives on from read to read."""
 
     std: NonNegative = Field(description="Standard deviation, in read-out units, over the whole spectrum.")
-    low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
-    high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
-    read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
+    low_hz: Wide = Field(description="Corner below which the spectrum is flat, in Hz.")
+    high_hz: Wide = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
+    read_hz: Wide = Field(description="Reads per second; samples are read one after another.")
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -59,10 +59,12 @@ class WeightDependentNoise(Card):
     With ``saturates_at``, of std coefficient max (1 - exp(-|w| / (saturates_at max))) instead.
     """
 
-    coefficient: NonNegative = Field(
+    coefficient: Share = Field(
         description="Std at |weight| = weights.max, as a share of it; with exponent 1 a share of any weight."
     )
-    exponent: Positive = Field(1.0, description="1: std proportional to |weight|, and no bounds are needed.")
+    exponent: Annotated[float, Field(strict=True, ge=SMALLEST, le=10)] = Field(
+        1.0, description="1: std proportional to |weight|, and no bounds are needed."
+    )
     saturates_at: Positive | None = Field(
         None,
         description="Share of max over which the std saturates at 'coefficient' max; empty: the power law.",
@@ -86,8 +88,8 @@ class CellNonlinearity(Card):
 class IrDrop(Card):
     """Voltage drop along an array's word lines (inputs) and bit lines (outputs); never drawn."""
 
-    wire_resistance_ohm: Positive = Field(description="One segment, from a cell to the next, in ohm.")
-    g_max_us: Positive = Field(description="Conductance of a cell of weight weights.max, in microsiemens.")
+    wire_resistance_ohm: Wide = Field(description="One segment, from a cell to the next, in ohm.")
+    g_max_us: Wide = Field(description="Conductance of a cell of weight weights.max, in microsiemens.")
 
 
 class Stuck(Card):

@@ -23,6 +23,9 @@ FEW_SAMPLES = 16
 FAR = 0.05
 """Cells whose pulses take them further than this share of the way to a bound, on average, get batches in parts that are
 counted so."""
+MOST_PULSES = 1e15
+"""A cell gets no more at once: any step above 1e-15 of the range has long reached its bound, and what is computed with
+the number stays finite."""
 BLOCK = 1 << 17
 """Cells that are worked on at once; their numbers stay in a processor's cache."""
 
@@ -95,7 +98,7 @@ class PulsedCells(Cells):
 
     def pulse(self, counts: Tensor) -> None:
         """Send whole pulses, up where ``counts`` is positive and down where it is negative."""
-        self._apply(counts.clamp(min=0), counts.neg().clamp_(min=0))
+        self._apply(counts.clamp(0, MOST_PULSES), counts.neg().clamp_(0, MOST_PULSES))
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
         """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.pulse_trains`)."""
