@@ -45,7 +45,7 @@ from noisyhw.training.size import check_size
 from noisyhw.training.trainer import Trainer
 
 OUTPUTS, INPUTS = 7, 5
-SLOW_S = 10.0
+SLOW_S = 30.0
 """A mutant that takes longer hangs, as far as its user can tell."""
 LONGEST_LINE, MOST_LINES = 400, 6
 """Of a message."""
@@ -112,6 +112,7 @@ def fuzz(
     kind: str, number: int, seed: int, ends: Counter[str], tell: Callable[[Failure], object] = lambda _: None
 ) -> Iterator[Failure]:
     """Yield the failures of so many mutants; ``ends`` counts how each mutant ended."""
+    digits()  # is not counted as a mutant's time
     for index in range(number):
         base, changes = mutant(kind, seed, index)
         end, reason = outcome(kind, base, changes)

@@ -1,4 +1,4 @@
-"""Mutants of cards: fields scaled, emptied, retyped, taken away, put at their limits, or swapped with another card's."""
+"""Mutants of cards: fields scaled, emptied, retyped, taken away, set to a limit, or swapped with another card's."""
 
 from __future__ import annotations
 

@@ -18,6 +18,9 @@ LARGEST_PULL = 0.99
 """One pulse takes a cell at most this share of the way to its bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
+FARTHEST_REST = 1e10
+"""Beyond any bound. Where no pulse that was sent pulls, there is no such weight, and the other direction's pull (of no
+pulses) times a number in its place must be finite."""
 FEW_SAMPLES = 16
 """Fewer samples' pulses are counted one by one, as whole numbers."""
 FAR = 0.05
@@ -278,6 +281,7 @@ class Move:
         keep = self.lost + 1
         fading, last = 2 * keep * self.mean_keep, keep.square()
         rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # with the sign turned
+        rest.clamp_(-FARTHEST_REST, FARTHEST_REST)
         way = rest + start
         variance = torch.zeros_like(steady)
         ways = (
