@@ -24,6 +24,8 @@ LARGEST_SHARE = 1e3
 """Largest relative spread or noise: at a few times 1, a number is all noise."""
 LARGEST_STEP = 1e3
 """Largest step of a pulse: that of an outlying cell, squared and 1e15 times over, is still finite in 32 bits."""
+SMALLEST_SCALING = 1e-6
+"""Least share of a device's range that a layer may be scaled to."""
 REASONS = {
     SMALLEST: "32 bits cannot divide by less",
     1 / WIDEST: "32 bits hold no less",

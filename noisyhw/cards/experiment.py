@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .base import WIDEST, Card, Count, Fraction, NonNegative, Positive, Rate
+from .base import SMALLEST_SCALING, WIDEST, Card, Count, Fraction, NonNegative, Positive, Rate
 from .device import DeviceCard
 
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
@@ -19,8 +19,6 @@ CHOPPING: dict[str, dict[str, float]] = {
     "agad": {"chop_probability": 0.1, "reference_rate": 0.2},
 }
 """What only some paths ask of a transfer, and its defaults there."""
-SMALLEST_SCALING = 1e-6
-"""Least share of a device's range that a layer may be scaled to."""
 
 
 def _named(value: Any) -> Any:
