@@ -320,23 +320,23 @@ def run_experiment(tree: Located) -> str:
     return "worked"
 
 
+MOST = {"hidden": 8, "channels": 3, "passes": 4, "repeats": 2, "zero_shift": 20, "batch": 8, "epochs": 2}
+"""Largest numbers that an accepted experiment is carried out with; they decide about time alone."""
+
+
 def tiny(experiment: Experiment) -> Experiment:
-    """The experiment with a net, passes and batches no larger than it takes to see it work."""
-    hidden = tuple(min(width, 8) for width in (experiment.network.hidden or ())[:3])
-    conv = tuple(one.model_copy(update={"channels": min(one.channels, 3)}) for one in experiment.network.conv)
-    transfer = experiment.update.transfer
-    if transfer is not None and transfer.zero_shift is not None:
-        transfer = transfer.model_copy(update={"zero_shift": min(transfer.zero_shift, 20)})
-    smaller = {
-        "network": experiment.network.model_copy(update={"hidden": hidden, "conv": conv}),
-        "perturbation": experiment.perturbation.model_copy(
-            update={"passes": min(experiment.perturbation.passes, 4)}
-        ),
-        "update": experiment.update.model_copy(update={"transfer": transfer}),
-        "batch": min(experiment.batch or 8, 8),
-        "epochs": 2,
-    }
-    return experiment.model_copy(update=smaller)
+    """Return the experiment with a net, passes and batches no larger than it takes to see it work."""
+    content = _at_most(experiment.model_dump())
+    content["network"]["hidden"] = content["network"]["hidden"][:3]
+    return Experiment.model_validate(content | {"epochs": 2})
+
+
+def _at_most(node: Any, name: str = "") -> Any:
+    if isinstance(node, dict):
+        return {key: _at_most(value, key) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return tuple(_at_most(value, name) for value in node)
+    return min(node, MOST[name]) if name in MOST and isinstance(node, int) else node
 
 
 def train(experiment: Experiment) -> None:

@@ -14,8 +14,8 @@ from ..errors import UsageError
 from ..streams import stream
 
 
-SHORTEST_S, LONGEST_S = 1e-37, 1e38
-"""Times that 32 bits hold: below and above, cells forget at once, and never."""
+SHORTEST_S, LONGEST_S, ENDLESS_S = 1e-37, 1e36, 3e38
+"""Time constants and ages that 32 bits hold: of the least, the largest, and an age in which all cells forget."""
 
 
 class Ageing:
@@ -70,7 +70,7 @@ class Ageing:
         if self.drift is not None and self.nu is not None:
             return torch.exp(-self.nu * math.log1p(self.age_s / self.drift.t0_s))
         assert self.tau_s is not None
-        return torch.exp(-min(self.age_s * self.speed, LONGEST_S) / self.tau_s)
+        return torch.exp(-min(self.age_s * self.speed, ENDLESS_S) / self.tau_s)
 
     def of(self, weight: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:
         """Return what is left of freshly written weights; at age 0 these themselves."""
