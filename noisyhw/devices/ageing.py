@@ -13,7 +13,6 @@ from ..cards.device import DeviceCard
 from ..errors import UsageError
 from ..streams import stream
 
-
 SHORTEST_S, LONGEST_S, ENDLESS_S = 1e-37, 1e36, 3e38
 """Time constants and ages that 32 bits hold: of the least, the largest, and an age in which all cells forget."""
 

@@ -9,7 +9,6 @@ from ..cards.read_effects import WeightDependentNoise
 from ..products import product
 from .last_weight import LastWeight
 
-
 LARGEST_VARIANCE = 1e24
 """Of one cell: no std is above 1e12. Only cells far beyond any range come there (unbounded ones, a steep power of a
 weight far above max), and the variances of a column then still add up to a finite number."""
