@@ -47,8 +47,8 @@ from noisyhw.training.trainer import Trainer
 OUTPUTS, INPUTS = 7, 5
 SLOW_S = 30.0
 """A mutant that takes longer hangs, as far as its user can tell."""
-LONGEST_LINE, MOST_LINES = 400, 6
-"""Of a message."""
+LONGEST_LINE, MOST_LINES = 2000, 6
+"""Of a message; all choices of a long list are one line."""
 
 
 class NotFinite(Exception):
