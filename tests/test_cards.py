@@ -521,7 +521,10 @@ def test_a_file_outside_the_working_directory_is_named_in_full(write: Write, tmp
             "card.yaml:1: update.kind: is missing; choices: exact, programmed, pulsed, one_sided",
         ),
         ("update: pulsed\n", "card.yaml:1: update: must be a mapping (key: value), got 'pulsed'"),
-        ("update:\n  kind: pulsed\n  step: 0\n", "card.yaml:3: update.step: must be >= 1e-30, got 0"),
+        (
+            "update:\n  kind: pulsed\n  step: 0\n",
+            "card.yaml:3: update.step: must be >= 1e-15 (32 bits cannot divide by less), got 0",
+        ),
         ("update:\n  kind: pulsed\n  stp: 1\n", "card.yaml:3: update.stp: unknown key; did you mean 'step'?"),
         ("update: {kind: pulsed}\n", "card.yaml:1: update.step: is missing"),
         (

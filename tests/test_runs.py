@@ -373,7 +373,10 @@ def test_a_diverging_run_stops_and_says_where(tmp_path: Path, device: str, path:
 
 
 def test_a_learning_rate_beyond_32_bits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(noisyhw.UsageError, match=r"update.learning_rate: must be <= 1e\+30, got 1e\+300$"):
+    with pytest.raises(
+        noisyhw.UsageError,
+        match=r"update.learning_rate: must be <= 1e\+30 \(32 bits hold no more\), got 1e\+300$",
+    ):
         tiny(tmp_path / "run", "update.learning_rate=1e300")
 
 

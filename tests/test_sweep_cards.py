@@ -237,7 +237,7 @@ def test_a_device_without_read_noise_is_refused_on_the_noise_axis_with_its_name(
         ),
         (
             "devices: [rram]\ngrid:\n  device.update.step:\n    - 0.1\n    - -1\n",
-            "mine.yaml:5: device.update.step: must be >= 1e-30, got -1",
+            "mine.yaml:5: device.update.step: must be >= 1e-15 (32 bits cannot divide by less), got -1",
         ),
         ("devices: [rram]\ngrid:\n  epochs: 5\n", "mine.yaml:3: grid.epochs: must be a list, got 5"),
         ("experiment: {devise: rram}\n", "mine.yaml:1: devise: unknown key; did you mean 'device'?"),

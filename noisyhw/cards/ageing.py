@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from .base import Card, NonNegative, Positive, Real
+from .base import Card, NonNegative, Real, Wide
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
 _AGE = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?) ?([a-z]+)")
@@ -44,14 +44,14 @@ class Drift(Card):
     nu_spread: NonNegative = Field(
         0.0, description="Device-to-device std of nu, absolute; drawn once per cell, and never below zero."
     )
-    t0_s: Positive = Field(20.0, description="When the weights w_0 were first read after writing, in s.")
+    t0_s: Wide = Field(20.0, description="When the weights w_0 were first read after writing, in s.")
 
 
 class Retention(Card):
     """A weight that forgets: w(t) = rest + (w_0 - rest) exp(-t / tau), t since the cell was written."""
 
-    tau_s: Positive = Field(description="Mean time constant of the cells, in s.")
-    tau_spread: NonNegative = Field(
+    tau_s: Wide = Field(description="Mean time constant of the cells, in s.")
+    tau_spread: Annotated[float, Field(strict=True, ge=0, le=10)] = Field(
         0.0, description="Device-to-device std of ln tau; drawn once per cell (tau_s is then the median)."
     )
     rest: Real = Field(0.0, description="The weight that cells decay to.")

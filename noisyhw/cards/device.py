@@ -7,12 +7,13 @@ analog (converters, read noise) is in units of that scaled product.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from .ageing import Age, Drift, Retention, seconds
-from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive, Real, Step
+from .base import LARGEST, REASONS, SMALLEST, Card, Count, Fraction, NonNegative, Positive, Real, Share, Step
 from .derived import Derivation
 from .read_effects import (
     CellFlickerNoise,
@@ -40,16 +41,22 @@ class Source(Card):
     gives: str = Field(description="Which fields of this card it gives, and whether fitted or stated there.")
 
 
+MOST_UNEQUAL = 1e6
+"""Largest ratio of the two bounds' sizes: what is relative to one of them stays finite at the other."""
+LARGEST_LOG_SPREAD = 3.0
+"""Largest std of the logarithm of cells' steps: a factor of 20."""
+
+
 class Weights(Card):
     """How far a cell's weight can go."""
 
     min: Real | None = Field(None, lt=0, description="Lowest weight; empty: unbounded.")
     max: Real | None = Field(None, gt=0, description="Highest weight; empty: unbounded.")
-    spread: NonNegative = Field(
+    spread: Share = Field(
         0.0,
         description="Device-to-device std of both bounds, as a share of each; drawn once per cell.",
     )
-    spread_min: NonNegative | None = Field(
+    spread_min: Share | None = Field(
         None, description="The lower bound's own device-to-device std, if it differs from 'spread'."
     )
 
@@ -59,6 +66,22 @@ class Weights(Card):
             raise ValueError("give both 'min' and 'max', or neither")
         if self.min is None and (self.spread or self.spread_min):
             raise ValueError("'spread' needs the bounds 'min' and 'max'")
+        return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.min is None or self.max is None:
+            return self
+        small, large = sorted((-self.min, self.max))
+        if small < SMALLEST:
+            raise ValueError(
+                f"'min' and 'max' must be at least {SMALLEST:g} in size ({REASONS[SMALLEST]}), got {small:g}"
+            )
+        if large > MOST_UNEQUAL * small:
+            raise ValueError(
+                f"'min' and 'max' may differ by a factor of {MOST_UNEQUAL:g} in size (32 bits have 7 digits), got "
+                f"{self.min:g} and {self.max:g}; bring the smaller one nearer to the larger"
+            )
         return self
 
 
@@ -80,7 +103,7 @@ class Periphery(Card):
     )
     dac: Converter | None = Field(None, description="Input converter; empty: continuous inputs.")
     adc: Converter | None = Field(None, description="Output converter; empty: continuous outputs.")
-    adc_gain_spread: NonNegative = Field(
+    adc_gain_spread: Share = Field(
         0.0, description="Std of the columns' ADC gains about 1; drawn once per column."
     )
     adc_offset_spread: NonNegative = Field(
@@ -194,7 +217,7 @@ class PulsedUpdate(Card):
 
     kind: Literal["pulsed"]
     step: Step = Field(description="Mean weight change of one pulse at weight zero.")
-    step_spread: NonNegative = Field(
+    step_spread: Share = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per cell."
     )
     step_distribution: Literal["normal", "log_normal"] = Field(
@@ -204,12 +227,12 @@ class PulsedUpdate(Card):
     asymmetry: Annotated[float, Field(strict=True, ge=-1, le=1)] = Field(
         0.0, description="Steps up are step (1 + asymmetry), steps down step (1 - asymmetry)."
     )
-    asymmetry_spread: NonNegative = Field(
+    asymmetry_spread: Share = Field(
         0.0, description="Device-to-device std of the asymmetry; drawn once per cell."
     )
     slope_up: Fraction = Field(0.0, description="How far the step up shrinks from weight 0 to max.")
     slope_down: Fraction = Field(0.0, description="How far the step down shrinks from weight 0 to min.")
-    cycle_noise: NonNegative = Field(
+    cycle_noise: Share = Field(
         0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
     )
     cycle_noise_scales: bool = Field(
@@ -235,26 +258,36 @@ class PulsedUpdate(Card):
             raise ValueError("'shape' takes the place of 'slope_up' and 'slope_down'; leave these at 0")
         return self
 
+    @model_validator(mode="after")
+    def _moderate_logarithm(self) -> Self:
+        if self.step_distribution == "log_normal" and self.step_spread > LARGEST_LOG_SPREAD:
+            raise ValueError(
+                f"step_spread: of log_normal steps it is the std of a logarithm, at most {LARGEST_LOG_SPREAD:g} (a "
+                f"factor of {math.exp(LARGEST_LOG_SPREAD):.0f}; steps beyond it overflow in 32 bits), got "
+                f"{self.step_spread:g}"
+            )
+        return self
+
 
 class OneSidedUpdate(Card):
     """A cell is a pair of conductances, weight = g_plus - g_minus, that pulses only raise; full pairs are refreshed."""
 
     kind: Literal["one_sided"]
     step: Step = Field(description="Mean rise of a conductance by one pulse at conductance zero.")
-    step_spread: NonNegative = Field(
+    step_spread: Share = Field(
         0.0, description="Device-to-device std of the step, as a share of it; drawn once per conductance."
     )
     saturation: Fraction = Field(1.0, description="How far the step shrinks from conductance 0 to the bound.")
     decay: ExponentialDecay | None = Field(
         None, description="A step that shrinks exponentially, in place of 'saturation'; empty: linearly."
     )
-    cycle_noise: NonNegative = Field(
+    cycle_noise: Share = Field(
         0.0, description="Cycle-to-cycle std of one pulse's step, as a share of it; drawn at each pulse."
     )
     cycle_noise_constant: NonNegative = Field(
         0.0, description="What every pulse's std has besides, in weight units."
     )
-    cycle_noise_slope: NonNegative = Field(
+    cycle_noise_slope: Share = Field(
         0.0, description="What every pulse's std has besides, as a share of the conductance."
     )
     refresh: Literal["write", "pulse"] = Field(

@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from .base import LARGEST, Card, Count, Fraction, NonNegative, Positive
+from .base import LARGEST, SMALLEST_SCALING, WIDEST, Card, Count, Fraction, NonNegative, Positive, Rate
 from .device import DeviceCard
 
 PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
@@ -32,6 +32,16 @@ CHOP_PROBABILITY, CHOP_EVERY, TAIL_WEIGHT = 0.1, 10, 5.0
 def _named(value: Any) -> Any:
     """``task: digits`` is short for ``task: {name: digits}``."""
     return {"name": value} if isinstance(value, str) else value
+
+
+def _seen(share: float) -> float:
+    """A layer that takes less of the range reads as zero beside noise, and the factor behind it overflows."""
+    if 0 < share < SMALLEST_SCALING:
+        raise ValueError(
+            f"must be 0 (weights as they are) or {SMALLEST_SCALING:g} to 1, got {share:g}: read-outs are multiplied by "
+            "what the layer leaves of the range"
+        )
+    return share
 
 
 class TaskCard(Card):
@@ -89,7 +99,7 @@ class Convolution(Card):
     channels: Count = Field(description="Output channels.")
     kernel: Count = Field(3, description="Height and width of a patch.")
     stride: Count = 1
-    padding: Annotated[int, Field(strict=True, ge=0)] = Field(
+    padding: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
         0, description="Zeros around the image, on each side."
     )
 
@@ -109,7 +119,7 @@ class Network(Card):
         description="Initial weights: normal with std sqrt(2/n_in) (truncated at 2 std) or Glorot's.",
     )
     bias: bool = True
-    weight_scaling: Fraction | None = Field(
+    weight_scaling: Annotated[Fraction, AfterValidator(_seen)] | None = Field(
         None,
         description="Share of the device's range that a layer's largest first weight takes; read-outs are scaled back "
         "digitally. 0: cells hold the weights as they are. Empty: the task's, on a device whose weights have bounds.",
@@ -125,7 +135,9 @@ class Decorrelation(Card):
         "updated by update.path (adam: sgd).",
     )
 
-    rate: NonNegative | None = Field(None, description="Learning rate of R; empty: the task's.")
+    rate: Annotated[float, Field(strict=True, ge=0, le=WIDEST)] | None = Field(
+        None, description="Learning rate of R; empty: the task's."
+    )
     sample_fraction: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(
         1.0,
         description="Share of each batch that R learns from: its first samples (batches are in random order).",
@@ -174,7 +186,7 @@ class Perturbation(Card):
 class Transfer(Card):
     """tiki_taka, tiki_taka_v2, c_ttv2, agad: how what the fast array has gathered reaches the slow one."""
 
-    rate: Positive = Field(
+    rate: Rate = Field(
         0.01, description="Share of a fast cell's read-out that a transfer adds to the slow cell."
     )
     every: Count = Field(1, description="Updates from one transfer to the next.")
@@ -246,7 +258,7 @@ class UpdateChoice(Card):
     path: PathName | Literal["auto"] = Field(
         "auto", description="auto: mixed_precision where the card writes by pulses or programming, else adam."
     )
-    learning_rate: Positive | None = Field(None, description="Empty: the task's, for this path.")
+    learning_rate: Rate | None = Field(None, description="Empty: the task's, for this path.")
     beta1: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="adam")
     beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
     epsilon: Positive = Field(1e-7, description="adam")

@@ -96,6 +96,24 @@ def checked_experiment(tree: Located) -> Experiment:
     return _checked(Experiment, tree)
 
 
+def checked_device(tree: Located) -> DeviceCard:
+    """Return the device card that a tree says.
+
+    Raises:
+        CardError: it is wrong.
+    """
+    return _checked(DeviceCard, tree)
+
+
+def overlaid(tree: Located, sets: Sequence[str]) -> Located:
+    """Return a card's tree with ``key.path=value`` laid over it.
+
+    Raises:
+        CardError: one of ``sets`` is not of that form.
+    """
+    return _lay_over(tree, _overlay(map(setting, sets)))
+
+
 def known_devices() -> dict[str, Path]:
     """Return the cards that a name can stand for: the shipped ones and those of plug-ins, name -> path."""
     return shipped.shipped_devices() | plugins.device_cards()

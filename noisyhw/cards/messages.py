@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..errors import CardError
+from .base import REASONS
 from .device import DeviceCard
 from .experiment import Experiment
 from .yaml_lines import Located, shorten, shown
@@ -137,7 +138,10 @@ def _words(finding: Any) -> str:
     template = _EXPECTED.get(finding["type"])
     if template is None:
         return str(finding["msg"]).removeprefix("Input should be ")
-    return template.format(**{key: _number(value) for key, value in finding.get("ctx", {}).items()})
+    limits = finding.get("ctx", {})
+    text = template.format(**{key: _number(value) for key, value in limits.items()})
+    reasons = [REASONS[value] for value in limits.values() if isinstance(value, float) and value in REASONS]
+    return f"{text} ({reasons[0]})" if reasons else text
 
 
 def _number(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, Fraction, NonNegative, Positive
+from .base import SMALLEST, Card, Fraction, NonNegative, Positive, Share, Wide
 
 if TYPE_CHECKING:
     from .device import DeviceCard
@@ -26,9 +26,9 @@ class FlickerNoise(Card):
         description="Std over the band: the root of the one-sided spectrum's integral from low_hz to high_hz, in "
         "read-out units. The tails on both sides add to it: std of all reads is std sqrt(1 + 2.5 / ln(high / low))."
     )
-    low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
-    high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
-    read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
+    low_hz: Wide = Field(description="Corner below which the spectrum is flat, in Hz.")
+    high_hz: Wide = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
+    read_hz: Wide = Field(description="Reads per second; samples are read one after another.")
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -60,10 +60,12 @@ class WeightDependentNoise(Card):
     With ``saturates_at``, of std coefficient max (1 - exp(-|w| / (saturates_at max))) instead.
     """
 
-    coefficient: NonNegative = Field(
+    coefficient: Share = Field(
         description="Std at |weight| = weights.max, as a share of it; with exponent 1 a share of any weight."
     )
-    exponent: Positive = Field(1.0, description="1: std proportional to |weight|, and no bounds are needed.")
+    exponent: Annotated[float, Field(strict=True, ge=SMALLEST, le=10)] = Field(
+        1.0, description="1: std proportional to |weight|, and no bounds are needed."
+    )
     saturates_at: Positive | None = Field(
         None,
         description="Share of max over which the std saturates at 'coefficient' max; empty: the power law.",
@@ -82,9 +84,9 @@ class CellFlickerNoise(WeightDependentNoise):
     Its one-sided spectrum is std^2 / (ln(high_hz / low_hz) f) between the corners, and std^2 the variance of a read.
     """
 
-    low_hz: Positive = Field(description="Corner below which the spectrum is flat, in Hz.")
-    high_hz: Positive = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
-    read_hz: Positive = Field(description="Reads per second; samples are read one after another.")
+    low_hz: Wide = Field(description="Corner below which the spectrum is flat, in Hz.")
+    high_hz: Wide = Field(description="Corner above which the spectrum falls as 1/f^2, in Hz.")
+    read_hz: Wide = Field(description="Reads per second; samples are read one after another.")
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -112,8 +114,8 @@ class CellNonlinearity(Card):
 class IrDrop(Card):
     """Voltage drop along an array's word lines (inputs) and bit lines (outputs); never drawn."""
 
-    wire_resistance_ohm: Positive = Field(description="One segment, from a cell to the next, in ohm.")
-    g_max_us: Positive = Field(description="Conductance of a cell of weight weights.max, in microsiemens.")
+    wire_resistance_ohm: Wide = Field(description="One segment, from a cell to the next, in ohm.")
+    g_max_us: Wide = Field(description="Conductance of a cell of weight weights.max, in microsiemens.")
 
 
 class Stuck(Card):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Card, Fraction, NonNegative, Positive, Real
+from .base import Card, Fraction, NonNegative, Positive, Real, Share
 
 
 class ExponentialShape(Card):
@@ -35,7 +35,7 @@ class PowerShape(Card):
         description="Exponent of the distance to max, pulses up; 1: a soft bound."
     )
     exponent_down: NonNegative = Field(description="Exponent of the distance to min, pulses down.")
-    exponent_spread: NonNegative = Field(
+    exponent_spread: Share = Field(
         0.0, description="Device-to-device std of both exponents, as a share of each; drawn once per cell."
     )
 

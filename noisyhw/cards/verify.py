@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Card, NonNegative, Positive
+from .base import Card, Fraction, NonNegative, Positive
 
 
 class Verify(Card):
@@ -21,8 +21,9 @@ class Verify(Card):
         0.0,
         description="Std of a verifying read about the cell's weight, in weight units; drawn at each read.",
     )
-    correction_noise: NonNegative | None = Field(
+    correction_noise: Fraction | None = Field(
         None,
         description="Empty: a retry programs the cell afresh, with a fresh error of the full std. Else it moves the "
-        "cell by target - read, with Gaussian noise of this share of the move; drawn at each retry.",
+        "cell by target - read, with Gaussian noise of this share of the move (at most 1: with more, retries do not "
+        "close in); drawn at each retry.",
     )

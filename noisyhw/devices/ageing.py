@@ -13,6 +13,9 @@ from ..cards.device import DeviceCard
 from ..errors import UsageError
 from ..streams import stream
 
+SHORTEST_S, LONGEST_S, ENDLESS_S = 1e-37, 1e36, 3e38
+"""Time constants and ages that 32 bits hold: of the least, the largest, and an age in which all cells forget."""
+
 
 class Ageing:
     """The weights that reads of an aged tile see.
@@ -66,7 +69,7 @@ class Ageing:
         if self.drift is not None and self.nu is not None:
             return torch.exp(-self.nu * math.log1p(self.age_s / self.drift.t0_s))
         assert self.tau_s is not None
-        return torch.exp(-self.age_s * self.speed / self.tau_s)
+        return torch.exp(-min(self.age_s * self.speed, ENDLESS_S) / self.tau_s)
 
     def of(self, weight: Float[Tensor, "outputs inputs"]) -> Float[Tensor, "outputs inputs"]:
         """Return what is left of freshly written weights; at age 0 these themselves."""
@@ -87,7 +90,7 @@ def _time_constants(card: Retention, shape: tuple[int, int], draws: torch.Genera
     if card.tau_spread == 0:
         return torch.tensor(card.tau_s, device=draws.device)
     drawn = torch.randn(shape, generator=draws, device=draws.device)
-    return drawn.mul_(card.tau_spread).exp_().mul_(card.tau_s)
+    return drawn.mul_(card.tau_spread).exp_().mul_(card.tau_s).clamp_(SHORTEST_S, LONGEST_S)
 
 
 def _seconds(age: float | int | str) -> float:

@@ -20,12 +20,18 @@ MOST_GROWTH = 20.0
 """Logarithm by which steps grow at most along the way, where they do: a cell has then long been at a bound."""
 SMALLEST_RATE = 1e-12
 """Below it a cell has no weight at which it comes to rest."""
+FARTHEST_REST = 1e10
+"""Beyond any bound. Where no pulse that was sent pulls, there is no such weight, and the other direction's pull (of no
+pulses) times a number in its place must be finite."""
 FEW_SAMPLES = 15
 """Samples that make up a part of a batch."""
 FAR = 0.05
 """Cells whose pulses take them further than this share of the way to a bound, on average, get batches in parts."""
 DENSE = 0.4
 """Where more of the cells than this share are pulsed, all of a block go through the arithmetic."""
+MOST_PULSES = 1e15
+"""A cell gets no more at once: any step above 1e-15 of the range has long reached its bound, and what is computed with
+the number stays finite."""
 
 Which = Tensor | slice
 """Cells, numbered row by row."""
@@ -97,7 +103,7 @@ class PulsedCells(Cells):
 
     def pulse(self, counts: Tensor) -> None:
         """Send whole pulses, up where ``counts`` is positive and down where it is negative."""
-        self._apply(counts.clamp(min=0), counts.neg().clamp_(min=0))
+        self._apply(counts.clamp(0, MOST_PULSES), counts.neg().clamp_(0, MOST_PULSES))
 
     def outer(self, x: Tensor, d: Tensor, rate: float) -> None:
         """Send the coincidences of two stochastic pulse trains per sample (see :mod:`.coincidences`).
@@ -276,6 +282,7 @@ class Move:
         keep = self.lost + 1
         fading, last = 2 * keep * self.mean_keep, keep.square()
         rest = self.drift / self.log_keep.clamp(max=-SMALLEST_RATE)  # with the sign turned
+        rest.clamp_(-FARTHEST_REST, FARTHEST_REST)
         way = rest + start
         variance = torch.zeros_like(steady)
         ways = (

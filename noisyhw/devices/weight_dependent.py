@@ -9,6 +9,12 @@ from ..cards.read_effects import WeightDependentNoise
 from ..products import product
 from .last_weight import LastWeight
 
+LARGEST_VARIANCE = 1e24
+"""Of one cell: no std is above 1e12. Only cells far beyond any range come there (unbounded ones, a steep power of a
+weight far above max), and the variances of a column then still add up to a finite number."""
+BEYOND = 1e30
+"""f(r)^2 is finite, so that a coefficient of 0 makes it 0."""
+
 
 class WeightDependent:
     """Independent noise of every cell at each read, of std coefficient max f(|w| / max).
@@ -36,7 +42,7 @@ class WeightDependent:
     def cells(self, weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Variance of every cell, for an input of 1."""
         full = (self.card.coefficient * self.largest) ** 2
-        return self.shape(weight / self.largest).mul_(full)
+        return self.shape(weight / self.largest).clamp_(max=BEYOND).mul_(full).clamp_(max=LARGEST_VARIANCE)
 
     def shape(self, ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """f(r)^2 for w / max; overwrites it."""

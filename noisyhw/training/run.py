@@ -32,7 +32,7 @@ from .resolve import resolve
 from .threads import computing_with, threads_for
 from .trainer import Row, Trainer
 
-ARITHMETIC = "3"
+ARITHMETIC = "4"
 """Raised whenever a change of the code changes a run's numbers; part of every run's identity."""
 CHECKPOINT_SECONDS = 15.0
 CREATED = "created"

@@ -27,6 +27,7 @@ from ..updates.base import columns
 from .effort import run_notes
 from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
+from .size import check_size
 
 EVALUATION_BATCH = 1000
 
@@ -66,6 +67,8 @@ class Trainer:
         self.data = data = data.to(self.device)
         self._order, self._order_epoch = torch.empty(0, dtype=torch.int64), -1
         self.rule, self.decorrelated = get_rule(experiment.rule.name)
+        if self.device.type == "cpu":
+            check_size(experiment, data)
         self.chip = _build(experiment, data, self.decorrelated, accelerator)
         choice = experiment.update
         assert choice.learning_rate is not None
