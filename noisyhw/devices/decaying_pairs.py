@@ -27,19 +27,18 @@ class DecayingPairs(OneSidedCells):
     phase-change memory of Nandakumar et al., Front. Neurosci. 14:406 (2020).
     """
 
-    def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
-        whole = self._whole(counts, fluctuation) if isinstance(fluctuation, Tensor) else counts
+    def _send(self, counts: Tensor) -> None:
         if self.update.refresh == "pulse":
-            self._send_mixed(whole)
+            self._send_mixed(counts)
         else:
-            self._send_side_by_side(whole)
+            self._send_side_by_side(counts)
             self._refresh()
 
     def _send_side_by_side(self, left: Tensor) -> None:
         """Send both halves their pulses, [2, outputs, inputs], without a refresh."""
         size = turn_size(left)
         while bool((left > 0).any()):
-            self._raise(left.minimum(size), 0.0)
+            self._raise(left.minimum(size))
             left = (left - size).clamp_(min=0)
 
     def _send_mixed(self, left: Tensor) -> None:
@@ -50,7 +49,7 @@ class DecayingPairs(OneSidedCells):
         size = turn_size(left.sum(0))
         while bool((left > 0).any()):
             turn = self._next(left, left.sum(0).minimum(size))
-            self._raise(turn, 0.0)
+            self._raise(turn)
             self._refresh()
             left = left - turn
 
@@ -61,12 +60,7 @@ class DecayingPairs(OneSidedCells):
         up = share.add_(dither).floor_().minimum(left[0].minimum(taken)).maximum(taken - left[1])
         return torch.stack([up, taken - up])
 
-    def _whole(self, mean: Tensor, fluctuation: Tensor) -> Tensor:
-        """Whole numbers of pulses for mean numbers that fluctuate."""
-        noise = torch.randn(mean.shape, generator=self.generator, device=mean.device)
-        return (mean + noise.mul_((mean * fluctuation).sqrt_())).round_().clamp_(min=0)
-
-    def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
+    def _raised(self, counts: Tensor) -> Tensor:
         pair = self.pair
         none = torch.zeros((), device=pair.device)
         step, pull = self._step_at(pair)

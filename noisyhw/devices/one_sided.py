@@ -66,30 +66,30 @@ class OneSidedCells(Cells):
         found = coincidences(x, d, rate / update.step, update.pulses_per_update, self.generator)
         self._apply(torch.stack(found.all(self.generator)))
 
-    def _apply(self, counts: Tensor, fluctuation: Tensor | float = 0.0) -> None:
-        """Raise the conductances by so many pulses, of a number that may fluctuate (see :class:`.Drawn`)."""
+    def _apply(self, counts: Tensor) -> None:
+        """Raise the conductances by so many pulses."""
         self.sent.add_(counts.sum(0))
-        self._send(counts, fluctuation)
+        self._send(counts)
         self.weight = self.pair[0] - self.pair[1]
 
-    def _send(self, counts: Tensor, fluctuation: Tensor | float) -> None:
+    def _send(self, counts: Tensor) -> None:
         """Raise the conductances by all these pulses at once, then refresh pairs that are full."""
-        self._raise(counts, fluctuation)
+        self._raise(counts)
         self._refresh()
 
-    def _raise(self, counts: Tensor, fluctuation: Tensor | float) -> None:
+    def _raise(self, counts: Tensor) -> None:
         """Raise both halves side by side: what one half gets does not touch the other."""
-        self.pair = torch.where(counts > 0, self._raised(counts, fluctuation), self.pair)
+        self.pair = torch.where(counts > 0, self._raised(counts), self.pair)
 
-    def _raised(self, counts: Tensor, fluctuation: Tensor | float) -> Tensor:
+    def _raised(self, counts: Tensor) -> Tensor:
         """Conductances after so many pulses each."""
         none = torch.zeros((), device=counts.device)
         move = Move(counts, none, self.steps, none, self.pull, none)
         raised = move.mean(self.pair).maximum(self.pair)
-        noise = fluctuation + self.update.cycle_noise**2
-        if isinstance(noise, Tensor) or noise > 0:
+        if self.update.cycle_noise:
             drawn = torch.randn(raised.shape, generator=self.generator, device=raised.device)
-            raised = raised + drawn.mul_((move.variance(self.pair, True) * noise).sqrt_())
+            std = move.variance(self.pair, True).sqrt_().mul_(self.update.cycle_noise)
+            raised = raised + drawn.mul_(std)
         return raised.clamp(min=none).minimum(self.full)
 
     def _refresh(self) -> None:

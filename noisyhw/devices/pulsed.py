@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -126,7 +125,7 @@ class PulsedCells(Cells):
             if number < DENSE * both.numel():
                 self._receive_some(cells, up, down, both)
                 return
-        moved = self._moved(self.inner.view(-1)[cells], up, down, cells, None)
+        moved = self._moved(self.inner.view(-1)[cells], up, down, cells)
         self._land(cells, moved, (both > 0).to(both.dtype))
 
     def _receive_some(self, cells: slice, up: Tensor, down: Tensor, both: Tensor) -> None:
@@ -144,11 +143,6 @@ class PulsedCells(Cells):
     def _noisy(self, end: Tensor, std: Tensor | None) -> Tensor:
         return end if std is None else end + self._normal(end).mul_(std)
 
-    def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
-        """What one pulse up adds, and one pulse down takes, at these weights."""
-        up, down, pull_up, pull_down = (_take(part, cells) for part in self._parts())
-        return up - pull_up * weight, down + pull_down * weight
-
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.step_up, self.step_down, self.pull_up, self.pull_down
 
@@ -162,13 +156,11 @@ class PulsedCells(Cells):
         self._receive_some(slice(0, up.numel()), up, down, both)
 
     def _land_some(self, cells: Tensor, up: Tensor, down: Tensor) -> None:
-        moved = self._moved(_take(self.inner, cells), up, down, cells, None)
+        moved = self._moved(_take(self.inner, cells), up, down, cells)
         self.inner.view(-1)[cells] = self._clip(self._noisy(*moved), cells)
         self.weight.view(-1)[cells] = self._shown(_take(self.inner, cells))
 
-    def _moved(
-        self, start: Tensor, up: Tensor, down: Tensor, cells: Which, fluctuation: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Which) -> tuple[Tensor, Tensor | None]:
         """Mean weight of the cells after the pulses, and its std, or None if there is none.
 
         Args:
@@ -176,24 +168,12 @@ class PulsedCells(Cells):
             up: pulses up.
             down: pulses down.
             cells: which these are.
-            fluctuation: of the number of pulses, if ``up`` and ``down`` are mean numbers (see :class:`.Drawn`).
         """
         move = Move(up, down, *(_take(part, cells) for part in self._parts()))
-        return move.mean(start), self._std(lambda scales: move.variance(start, scales), fluctuation)
-
-    def _std(self, variance: Callable[[bool], Tensor], fluctuation: Tensor | None) -> Tensor | None:
-        """Std from cycle-to-cycle noise, and from a fluctuating number of pulses, which acts like noise of each.
-
-        Args:
-            variance: that of noise of relative std 1 at each pulse; True: relative to the step at the present weight.
-            fluctuation: see :meth:`_moved`.
-        """
-        noise, scales = self.update.cycle_noise, self.update.cycle_noise_scales
-        if fluctuation is None:
-            return variance(scales).sqrt_().mul_(noise) if noise else None
-        if not noise or scales:
-            return variance(True).mul_(fluctuation + noise**2).sqrt_()
-        return variance(True).mul_(fluctuation).add_(variance(False), alpha=noise**2).sqrt_()
+        noise = self.update.cycle_noise
+        if not noise:
+            return move.mean(start), None
+        return move.mean(start), move.variance(start, self.update.cycle_noise_scales).sqrt_().mul_(noise)
 
     def _shown(self, inner: Tensor) -> Tensor:
         """What reads see of an inner state: fresh write noise about it, beyond the bounds too."""

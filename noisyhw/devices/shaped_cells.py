@@ -62,11 +62,9 @@ class ShapedCells(PulsedCells):
         super().__init__(card, weight, seed, name)
         self.shape = make_shape(card, (weight.shape[0], weight.shape[1]), self.device_draws)
 
-    def _moved(
-        self, start: Tensor, up: Tensor, down: Tensor, cells: Which, fluctuation: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def _moved(self, start: Tensor, up: Tensor, down: Tensor, cells: Which) -> tuple[Tensor, Tensor | None]:
         weight = start.clone()
-        left = [self._whole(count.to(weight.dtype, copy=True), fluctuation) for count in (up, down)]
+        left = [count.to(weight.dtype, copy=True) for count in (up, down)]
         parts: list[Which] = _slices(len(weight))
         for turns in range(MOST_SUB_STEPS, 0, -1):
             going = torch.cat(
@@ -76,13 +74,6 @@ class ShapedCells(PulsedCells):
                 break
             parts = list(torch.split(going, BLOCK))
         return weight, None
-
-    def _whole(self, mean: Tensor, fluctuation: Tensor | None) -> Tensor:
-        """Whole numbers of pulses; drawn where only their mean and fluctuation are known."""
-        if fluctuation is None:
-            return mean
-        std = (mean * fluctuation).sub_(1 / 12).clamp_(min=0).sqrt_()  # rounding adds a twelfth
-        return std.mul_(self._normal(mean)).add_(mean).round_().clamp_(min=0)
 
     def _sub_step(self, weight: Tensor, left: list[Tensor], some: Which, cells: Which, turns: int) -> Tensor:
         """Let some cells receive the next of their pulses, at least one, and all if this is the last turn.
@@ -126,10 +117,6 @@ class ShapedCells(PulsedCells):
         assert self.bounds.high is not None
         low, high = (_take(b.expand(self.inner.shape), cells) for b in (self.bounds.low, self.bounds.high))
         return low.clamp(min=-LARGEST), high.clamp(max=LARGEST)
-
-    def _local_steps(self, weight: Tensor, cells: Which) -> tuple[Tensor, Tensor]:
-        tangent = Tangent(self, weight, cells)
-        return tangent.up * tangent.range, tangent.down * tangent.range
 
 
 class Tangent:
