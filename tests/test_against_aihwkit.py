@@ -23,13 +23,13 @@ from aihwkit_support import (
     on,
     preset,
 )
+from literal_trains import BATCHES, assert_covariance, covariance, moments
 from support import normal
 from torch import Tensor
 
 from noisyhw.cards import load_device
 from noisyhw.cards.device import DeviceCard
 from noisyhw.devices.device import Device
-from noisyhw.devices.pulse_trains import expected_pulses
 from noisyhw.devices.pulsed import Move
 from noisyhw.tiles.base import Tile
 
@@ -129,7 +129,7 @@ NOISES: dict[str, dict[str, Any]] = {
 RATES = {"small": 0.005, "medium": 0.05, "saturating": 2.0}
 """A sample asks for up to about 2, 20 and 800 pulses of a longest train of 10."""
 STARTS = (-0.6, 0.0, 0.7)
-TRIALS = 2000
+TRIALS = 1500
 
 
 def pulsed(step: str, **more: Any) -> dict[str, Any]:
@@ -142,17 +142,18 @@ def starts() -> Tensor:
 
 
 def updated(blocks: dict[str, Any], x: Tensor, d: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """Weights after one update, [trials, rows, columns]; ours are many rows of one tile, for our draws are per cell."""
+    """Weights after one update from the same start, ours and theirs, [trials, rows, columns]."""
     own, foreign = both(**blocks)
-    theirs = Device(foreign).tile(starts())
-    found = torch.empty(TRIALS, ROWS, COLUMNS)
+    ours, theirs = Device(own).tile(starts()), Device(foreign).tile(starts())
+    found = torch.empty(2, TRIALS, ROWS, COLUMNS)
     for trial in range(TRIALS):
+        ours.cells.inner.copy_(starts())  # type: ignore[attr-defined]
+        ours.cells.weight.copy_(starts())  # type: ignore[attr-defined]
         theirs._set(starts())  # type: ignore[attr-defined]
-        theirs.update(x, d, rate)
-        found[trial] = theirs.twin()
-    ours = Device(own).tile(starts().repeat(TRIALS, 1))
-    ours.update(x, d.repeat(1, TRIALS), rate)
-    return ours.twin().view(TRIALS, ROWS, COLUMNS), found
+        for number, tile in enumerate((ours, theirs)):
+            tile.update(x, d, rate)
+            found[number, trial] = tile.twin()
+    return found[0], found[1]
 
 
 def biased(blocks: dict[str, Any], pulses: float) -> float:
@@ -198,10 +199,30 @@ def test_a_batchs_update_has_the_mean_of_aihwkits_up_to_the_order_of_its_samples
         assert_same_variance(ours, theirs, 0.15)
 
 
+@pytest.mark.parametrize("batch", ["independent", "correlated", "one-hot", "by class"])
+@pytest.mark.parametrize("pulses", [0.2, 4.0, 60.0])
+def test_pulses_of_cells_that_share_lines_are_correlated_as_in_aihwkit(batch: str, pulses: float) -> None:
+    """Covariances of all cells on paper, which are ours (tests/test_coincidences.py), are theirs too."""
+    x, d = BATCHES[batch]()
+    size = {"min": -1e4, "max": 1e4}
+    foreign = on(
+        "aihwkit",
+        weights=size,
+        update={"kind": "pulsed", "step": 1.0, "slope_up": 0.0, "slope_down": 0.0, "pulses_per_update": 31},
+    )
+    tile = Device(foreign).tile(torch.zeros(d.shape[1], x.shape[1]))
+    found = torch.empty(TRIALS, d.shape[1] * x.shape[1])
+    for trial in range(TRIALS):
+        tile._set(torch.zeros(d.shape[1], x.shape[1]))  # type: ignore[attr-defined]
+        tile.update(x, d, pulses * len(x))
+        found[trial] = -tile.twin().flatten()
+    assert_covariance(found, covariance(x, d, pulses, 31))
+
+
 def ordering(step: str, x: Tensor, d: Tensor, rate: float) -> Tensor:
     """What it matters whether all pulses up come before all pulses down, or after them."""
     cells = Device(on("noisyhw", **pulsed(step))).tile(starts()).cells  # type: ignore[attr-defined]
-    (up, _), (down, _) = expected_pulses(x, d, rate / STEP, LONGEST)
+    up, _, down, _ = (count.float() for count in moments(x, d, rate / STEP, LONGEST))
     parts = (cells.step_up, cells.step_down, cells.pull_up, cells.pull_down)
     none = torch.zeros_like(up)
 
