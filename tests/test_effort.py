@@ -11,7 +11,7 @@ from support import make_tile, normal, updating
 
 import noisyhw
 from noisyhw.cards import Experiment, load_experiment
-from noisyhw.cards.experiment import UpdateChoice
+from noisyhw.cards.experiment import Transfer, UpdateChoice
 from noisyhw.devices.cells import ProgrammedCells
 from noisyhw.training.effort import digital_memory, forward_passes, passes_per_sample, run_notes
 from noisyhw.training.resolve import resolve
@@ -86,14 +86,17 @@ def test_kept_targets_are_told_as_a_number_a_cell_beside_what_the_path_keeps(
 
 def test_what_a_path_keeps_is_what_its_state_holds_beside_the_tiles() -> None:
     """Digital numbers a cell, counted in the path's own state after a few updates; the fast array is analog."""
-    for path in PATHS:
+    choices = [(path, UpdateChoice(), "update.momentum=0.0") for path in PATHS]
+    tested = UpdateChoice(path="agad", transfer=Transfer(significance=2.0).filled("agad"))
+    choices += [("agad", tested, "update.transfer.significance=2.0")]
+    for path, choice, setting in choices:
         tile = make_tile(updating("soft bounds"), torch.zeros(6, 8))
-        update = PATHS[path](tile, 0.1, UpdateChoice())
+        update = PATHS[path](tile, 0.1, choice)
         for seed in range(3):
             update.apply(normal(4, 8, seed=seed), normal(4, 6, seed=seed + 9))
         state = {key: value for key, value in update.state().items() if key != "fast"}
         assert cells_worth(state, 48) == len(
-            digital_memory(resolved(f"update.path={path}", device="rram"))
+            digital_memory(resolved(f"update.path={path}", setting, device="rram"))
         ), path
 
 

@@ -427,7 +427,7 @@ def test_divergence_names_the_step_that_failed(tmp_path: Path, monkeypatch: pyte
 def test_divergence_found_by_the_test_names_the_epochs_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Trainer, x: torch.Tensor, target: torch.Tensor) -> None:
+    def fail(self: Trainer, *_: object) -> None:
         raise Diverged("test loss is infinite")
 
     monkeypatch.setattr(Trainer, "evaluate", fail)

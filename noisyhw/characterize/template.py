@@ -136,7 +136,7 @@ def _takes(choice: Schema) -> str:
     kind = words.get(choice.get("type", ""), str(choice.get("type", "value")))
     limits = {sign: choice[limit] for limit, sign in LIMITS.items() if limit in choice}
     told = [f"{sign} {value:g}" for sign, value in limits.items() if TINY < abs(value) < HUGE or value == 0]
-    positive = ["> 0"] if limits.get(">=", 0) == TINY else []
+    positive = ["> 0"] if 0 < limits.get(">=", 0) <= TINY else []
     return " ".join([kind, ", ".join(positive + told)]).strip()
 
 

@@ -31,7 +31,7 @@ def digital_memory(experiment: Experiment) -> tuple[str, ...]:
     if experiment.update.momentum:
         kept += ("the gradients' running mean",)
     if experiment.update.transfer is not None and experiment.update.transfer.significance:
-        kept += ("the variance of the read-outs", "that of the reference's")
+        kept += ("the read-outs' variance", "their mean's error", "the reference's error")
     if isinstance(device.update, ProgrammedUpdate) and device.update.reference != "cell":
         kept += ("the cells' targets",)
         kept += ("the fast array's targets",) if path in TRANSFER_PATHS else ()

@@ -121,17 +121,18 @@ class Agad(ChoppedTikiTakaV2):
         self.known[flipped] = 1.0
 
     def state(self) -> dict[str, Any]:
-        """Return what c-TTv2 keeps, the means and the references."""
-        reference = {
-            "reference": self.reference,
-            "reference_error": self.reference_error,
-            "known": self.known,
-        }
-        return super().state() | self.found.state() | reference
+        """Return what c-TTv2 keeps, the means and the references, and their errors where these are asked for."""
+        kept = {"mean": self.found.mean, "reference": self.reference, "known": self.known}
+        if self.transfer.significance is not None:
+            kept |= self.found.errors() | {"reference_error": self.reference_error}
+        return super().state() | kept
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state` returned."""
         super().load(state)
-        self.found.load(state)
-        for name in ("reference", "reference_error", "known"):
+        for name in ("reference", "known"):
             getattr(self, name).copy_(state[name])
+        self.found.mean.copy_(state["mean"])
+        if self.transfer.significance is not None:
+            self.found.load_errors(state)
+            self.reference_error.copy_(state["reference_error"])

@@ -46,11 +46,11 @@ class ReadOuts:
         known = self.variance[columns] / (size - 1).clamp(min=1e-12)
         self.squared_error[columns] = torch.where(size > 1, known, torch.inf)
 
-    def state(self) -> dict[str, Any]:
-        """Return means, variances and squared errors."""
-        return {"mean": self.mean, "variance": self.variance, "squared_error": self.squared_error}
+    def errors(self) -> dict[str, Any]:
+        """Return variances and squared errors."""
+        return {"variance": self.variance, "squared_error": self.squared_error}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state` returned."""
-        for name in ("mean", "variance", "squared_error"):
+    def load_errors(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`errors` returned."""
+        for name in ("variance", "squared_error"):
             getattr(self, name).copy_(state[name])
