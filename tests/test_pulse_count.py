@@ -167,7 +167,7 @@ def test_pulses_a_weight_are_those_of_all_tiles_over_the_networks_weights() -> N
 
 
 @pytest.mark.parametrize(
-    ("device", "path"), [("rram", "mixed_precision"), ("pcm", "mixed_precision"), ("rram", "adam")]
+    ("device", "path"), [("rram", "mixed_precision"), ("flash-sonos", "mixed_precision"), ("rram", "adam")]
 )
 def test_a_stack_counts_what_its_runs_count_alone(device: str, path: str) -> None:
     data = get_task("digits").load()

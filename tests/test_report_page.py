@@ -218,4 +218,4 @@ def test_the_page_prints(running: Browser, page: Path) -> None:
     printed = running.pdf()
     assert printed.startswith(b"%PDF")
     pages = len(re.findall(rb"/Type\s*/Page\b", printed))
-    assert 3 <= pages <= 12
+    assert 3 <= pages <= 16
