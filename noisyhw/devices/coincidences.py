@@ -144,13 +144,17 @@ def _whole(mean: Tensor, share: Tensor, generator: torch.Generator) -> Tensor:
     A number b next to the mean, b - 1 and b + 1 come with the chances that mean and variance fix, as long as they are
     chances; else the number is a rounded Gaussian.
     """
+    variance = mean * share
+    if mean.device.type == "cpu" and float(variance.min()) > 1:
+        return _rounded(mean, share, generator)
     base = mean.round().clamp_(min=1)
     off = mean - base
-    square = torch.addcmul(mean * share, off, off).maximum(off.abs())
+    square = variance.addcmul_(off, off).maximum(off.abs())
     narrow = square <= 1
-    some, every = (True, False) if mean.device.type != "cpu" else (bool(narrow.any()), bool(narrow.all()))
-    near = _next_to(base, off, square, generator) if some else base
-    return near if every else torch.where(narrow, near, _rounded(mean, share, generator))
+    near = _next_to(base, off, square, generator)
+    if mean.device.type == "cpu" and bool(narrow.all()):
+        return near
+    return torch.where(narrow, near, _rounded(mean, share, generator))
 
 
 def _next_to(base: Tensor, off: Tensor, square: Tensor, generator: torch.Generator) -> Tensor:
