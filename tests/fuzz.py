@@ -152,7 +152,7 @@ def put(kind: str, base: str, changes: Sequence[Mutation]) -> str:
 
 def outcome(kind: str, base: str, changes: Sequence[Mutation]) -> tuple[str, str | None]:
     """How a mutant ended, and why that is a failure, if it is one."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         end = put(kind, base, changes)
     except NotFinite as error:
@@ -160,7 +160,7 @@ def outcome(kind: str, base: str, changes: Sequence[Mutation]) -> tuple[str, str
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return "traceback", f"{type(error).__name__} in {place.name}: {str(error).splitlines()[:1]}"
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return (end, None) if seconds < SLOW_S else ("slow", f"slow: {seconds:.0f} s")
 
 
