@@ -93,6 +93,11 @@ def test_with_a_single_seed_nothing_is_chosen() -> None:
     assert best_of_others([[math.nan, 0.8, 0.9]], True) == ((0.8,), (1,))
 
 
+def test_a_seed_without_a_value_takes_nothing_from_the_others() -> None:
+    missing = [math.nan] * 3
+    assert best_of_others([[0.9, 0.8, 0.1], missing], True) == best_of_others([[0.9, 0.8, 0.1]], True)
+
+
 def test_the_half_way_mark_of_a_sweep_has_no_luck_in_it() -> None:
     """Half of the lead, over 60 sweeps: the mean is the truth's within 4 standard errors, 0.0045."""
     truth, std, repeats = np.array([0.9] * 7 + [0.2]), 0.03, 60

@@ -146,6 +146,14 @@ def test_cells_are_independent_and_an_outputs_noise_is_the_sum_of_its_cells() ->
     assert_std(off[1, 3], STD * float(x[0, 0].square().sum().sqrt()))
 
 
+@pytest.mark.parametrize("decades", range(1, 31))
+def test_a_batch_of_one_sample_is_a_number_whatever_the_band(decades: int) -> None:
+    """A pass of one read holds all of the noise; its shares may add up to more than 1 in their last digit."""
+    tile = flickering(3, low_hz=10.0 ** (6 - decades), high_hz=1e6, read_hz=1e7)
+    assert fresh_share(tile.card.read_noise.cell_flicker, 1) >= 0  # type: ignore[arg-type]
+    assert bool(tile.forward(torch.ones(1, 1, 1)).isfinite().all())
+
+
 def test_the_sources_share_the_variance_of_a_read_and_cover_the_band_of_the_pcm_card() -> None:
     card = load_device("pcm").read_noise.cell_flicker
     assert card is not None

@@ -451,7 +451,11 @@ def test_what_a_path_does_not_use_is_refused(
         ),
         (("chop_probability=0.0",), r"^update\.transfer\.chop_probability: agad learns from flips"),
         (("chop_every=5", "significance=2.0"), r"^update\.transfer\.significance: .*reference_rate below 1$"),
-        (("chop_every=1", "reference=period", "significance=2.0"), r"significance: .*; raise chop_every$"),
+        (("chop_every=1", "reference=period", "significance=2.0"), r"significance: .*; flip less often$"),
+        (
+            ("chop_probability=1.0", "reference=period", "significance=2.0"),
+            r"significance: .*; flip less often$",
+        ),
         (("chop_every=0",), r"update\.transfer\.chop_every: "),
         (("significance=-1.0",), r"update\.transfer\.significance: "),
         (("reference=last",), r"update\.transfer\.reference: must be one of recent, period"),

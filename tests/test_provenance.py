@@ -196,3 +196,12 @@ def test_provenance_does_not_change_a_run_and_keeps_cards_hashable() -> None:
 def test_derived_is_a_list_in_the_yaml_that_anybody_can_read() -> None:
     text = yaml.safe_load(shipped_devices()["rram"].read_text())
     assert {"field": "update.step", "source": 2, "given": {"dw_min": 0.002}} in text["derived"]
+
+
+def test_equal_derivations_are_one_and_a_formula_too_long_to_read_is_refused() -> None:
+    one = Derivation(field="x", source=1, given={"a": 1.0, "b": 2.0}, formula="a + b")
+    other = Derivation(field="x", source=1, given={"b": 2.0, "a": 1.0}, formula="a + b")
+    assert one == other
+    assert hash(one) == hash(other)
+    with pytest.raises(ValueError, match="do not fit"):
+        Derivation(field="x", source=1, given={"a": 1.0, "b": 2.0}, formula="a" + "+b" * 2000)

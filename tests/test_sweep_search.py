@@ -218,6 +218,8 @@ def test_a_dry_run_tells_the_search_and_makes_nothing(
         ({"fields": {"perturbation.auto_factor": [0.5]}}, "perturbation.auto_factor: must be"),
         ({"fields": {"update.learning_rate.scale": ["a"]}}, "must be a finite number >= 0, got 'a'"),
         ({"fields": {"epochs": [1, 2]}}, "'epochs' is no setting to be searched for"),
+        ({"fields": {"update.path": ["adam"]}}, "defaults of other fields follow from 'update.path'"),
+        ({"fields": {"update.transfer.chop_every": [5, 9]}}, "make it an axis of the sweep's grid"),
         ({"fields": {"task.folds": [2]}}, "'task.folds' is no setting to be searched for"),
         (
             {"fields": {"update.learning_rate": [1.0], "update.learning_rate.scale": [1.0]}},

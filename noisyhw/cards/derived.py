@@ -47,7 +47,7 @@ class Derivation(Card):
     )
 
     def __hash__(self) -> int:
-        return hash((self.field, self.source, tuple(self.given.items()), self.unit, self.formula))
+        return hash((self.field, self.source, tuple(sorted(self.given.items())), self.unit, self.formula))
 
     @model_validator(mode="after")
     def _computable(self) -> Self:
@@ -75,7 +75,7 @@ class Derivation(Card):
             if used != self.given.keys():
                 raise ValueError(f"names {', '.join(sorted(used ^ self.given.keys()))} are not in both")
             return _value(tree, self.given)
-        except (SyntaxError, ValueError, ArithmeticError) as error:
+        except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
             raise ValueError(f"'formula' of {self.field} and 'given' do not fit: {error}") from None
 
 

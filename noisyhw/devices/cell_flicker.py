@@ -30,10 +30,14 @@ class CellFlicker:
 
     A pass of B reads would need a weight-sized product per read. Instead each source is split. The share c_k, the mean
     correlation of two different reads of a pass, is held during the pass, here; the rest is fresh at each read, which
-    is Gaussian noise of the read-outs (:func:`fresh_share`). The variance of every read, and that of the mean over a
-    pass, are then exact. Between passes a source is renewed with the chance that its B reads renewed it. One uniform
-    number a cell decides for all sources (a slow one is renewed along with all faster ones; that leaves every source's
-    own law, and their independence at any one time, as they are).
+    is Gaussian noise of the read-outs (:func:`fresh_share`). The variance of every read is then exact, and that of
+    the mean over a pass but for sources of which a pass holds less than a hundredth: these are taken as fresh, so that
+    a band that lies within two decades of the read rate has too small a mean over many reads (half of its variance in
+    the last decade, for 1000 reads).
+
+    Between passes a source is renewed with the chance that its B reads renewed it. One uniform number a cell decides
+    for all sources (a slow one is renewed along with all faster ones; that leaves every source's own law, and their
+    independence at any one time, as they are).
 
     Source: 1/f read noise of phase-change memory in Nandakumar et al., IEEE ICECS (2019); Dutta & Horn, Rev. Mod. Phys.
     53, 497 (1981), on 1/f noise as a sum of Lorentzians.
@@ -136,4 +140,6 @@ def fresh_share(card: CellFlickerNoise, reads: int) -> float:
     """Share of a read's variance that is fresh at each of so many reads of a pass."""
     _, shares = sources(card)
     kept = held(card, reads)
-    return float(1 - torch.where(kept > FORGOTTEN, shares * kept, 0.0).sum())
+    return max(
+        0.0, float(1 - torch.where(kept > FORGOTTEN, shares * kept, 0.0).sum())
+    )  # shares may add up to 1 + eps

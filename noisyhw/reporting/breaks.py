@@ -133,7 +133,8 @@ def _own_best(table: pd.DataFrame, values: Sequence[float], layout: Layout) -> t
     """The line's own best point, chosen for each seed by the others."""
     there, columns = best_of_others(table.to_numpy(dtype=float).tolist(), layout.higher_is_better)
     levels = ", ".join(f"{values[column]:g}" for column in sorted(set(columns)))
-    return f"{'own best by other seeds' if len(table) > 1 else 'gentlest'}, at {levels}", there
+    several = int(table.notna().any(axis=1).sum()) > 1
+    return f"{'own best by other seeds' if several else 'gentlest'}, at {levels}", there
 
 
 def with_values(runs: pd.DataFrame, metric: str, nothing: float | None) -> pd.DataFrame:

@@ -92,6 +92,7 @@ def best_of_others(
         The values, one a seed that has one, and the columns that they are from.
     """
     runs = np.asarray(table, dtype=float)
+    runs = runs[~np.isnan(runs).all(axis=1)]
     if len(runs) == 1:
         known = np.flatnonzero(~np.isnan(runs[0]))
         return (float(runs[0, known[0]]),), (int(known[0]),)

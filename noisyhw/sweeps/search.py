@@ -30,6 +30,8 @@ FIRST_SEED = 1_000_000
 PERTURBATION = "perturbation."
 ENDS = {"perturbation.auto_factor": 1.0}
 """The least value that a field can have: beyond it there is nothing to be tried."""
+DECIDES = ("update.path", "update.transfer", "device.update.kind", "rule", "network")
+"""What defaults of other fields depend on: a search goes on from a point whose defaults are settled."""
 NOTE = "note"
 """Beside a point's chosen values: what a reader must be told of the choice."""
 
@@ -102,9 +104,7 @@ class Search:
         edges = tuple(
             field_of(key)
             for (key, axis), place in zip(tried.items(), places, strict=True)
-            if len(axis) > 1
-            and place in (0, len(axis) - 1)
-            and values[field_of(key)] != ENDS.get(field_of(key))
+            if _at_an_end(axis, place) and values[field_of(key)] != ENDS.get(field_of(key))
         )
         return Candidate(values, edges, experiment, tuple(self._runs(point, experiment, values)))
 
@@ -182,6 +182,13 @@ def _check_distinct(tried: Mapping[str, list[Located]]) -> None:
         field = field_of(key)
         if field in ("seed", "epochs") or field.startswith("task."):
             raise CardError(at(values[0].origin, f"tune.fields: '{field}' is no setting to be searched for"))
+        if field.startswith(DECIDES):
+            raise CardError(
+                at(
+                    values[0].origin,
+                    f"tune.fields: defaults of other fields follow from '{field}'; make it an axis of the sweep's grid",
+                )
+            )
         if field in seen:
             raise CardError(at(values[0].origin, f"tune.fields: '{key}' and '{seen[field]}' are one field"))
         seen[field] = key
@@ -190,6 +197,14 @@ def _check_distinct(tried: Mapping[str, list[Located]]) -> None:
 def field_of(key: str) -> str:
     """Return the field that a key of ``tune.fields`` sets or multiplies."""
     return key.removesuffix(f".{SCALE}")
+
+
+def _at_an_end(axis: Sequence[Located], place: int) -> bool:
+    """Whether a number is the smallest or the largest of several that are tried; other values have no order."""
+    numbers = [float(one.value) for one in axis if isinstance(one.value, int | float)]
+    if len(numbers) < max(2, len(axis)):
+        return False
+    return numbers[place] in (min(numbers), max(numbers))
 
 
 def _places(values: Sequence[Located]) -> range:

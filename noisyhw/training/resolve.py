@@ -146,11 +146,12 @@ def _check_reference(given: Transfer) -> None:
             "update.transfer.chop_probability: agad learns from flips; give a chance above 0, or use tiki_taka_v2"
         )
     filled = given.filled("agad")
-    single = filled.chop_every == 1 if filled.reference == "period" else filled.reference_rate == 1
+    always = filled.chop_every == 1 or filled.chop_probability == 1
+    single = always if filled.reference == "period" else filled.reference_rate == 1
     if given.significance is not None and single:
         raise UsageError(
             "update.transfer.significance: a mean of one read-out has no standard error; "
-            + ("raise chop_every" if filled.reference == "period" else "give a reference_rate below 1")
+            + ("flip less often" if filled.reference == "period" else "give a reference_rate below 1")
         )
 
 
