@@ -97,21 +97,6 @@ def test_pulses_of_a_shipped_card_at_once_spread_as_one_by_one_in_random_order(
     same_spread(here, there, floor=1e-3)
 
 
-def test_a_fluctuating_number_of_pulses_has_its_mean_and_variance() -> None:
-    """16 and 9 pulses of variance 24 and 13.5, on a straight line: change of mean 7 and variance 37.5 steps."""
-    flat = {"kind": "table", "weights": [-1, 1], "up": [1, 1], "down": [1, 1]}
-    card = make_card(
-        weights={"min": -1.0, "max": 1.0}, update={"kind": "pulsed", "step": 1e-3, "shape": flat}
-    )
-    cells = make_tile(card, torch.zeros(100, 200)).cells
-    mean, n = torch.ones(20000), 20000
-    moved, std = cells._moved(mean * 0, mean * 16, mean * 9, slice(0, n), mean * 1.5)  # type: ignore[attr-defined]
-    assert std is None
-    steps = moved / 1e-3
-    assert abs(float(steps.mean()) - 7) < 5 * math.sqrt(37.5 / n)
-    assert abs(float(steps.var()) / 37.5 - 1) < 5 * math.sqrt(2 / n)
-
-
 @pytest.mark.parametrize(("up", "end"), [(1e6, 1.0), (-1e6, -1.0)])
 def test_steps_that_grow_along_the_way_end_at_the_bound(up: float, end: float) -> None:
     growing = {"kind": "table", "weights": [-1, 1], "up": [1, 4], "down": [4, 1]}
