@@ -1,0 +1,256 @@
+"""Classes that do not ship with noisyhw: from a file, from another package, or given as an object.
+
+A file with code runs only where the person allowed it: it is named on the command line or in a call, or all files are
+trusted (``--trust``, ``$NOISYHW_TRUST=1``). A card that names one runs nothing by itself. What names the content of
+such code (:func:`code_of`) is part of a run's identity, so that an edited file makes another run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TypeVar
+
+from .errors import UsageError
+
+T = TypeVar("T")
+
+TRUST = "NOISYHW_TRUST"
+"""This environment variable, where it is 1, is a person's own setting to run the code that cards name."""
+_PREFIX = "noisyhw_file_"
+_allowed: set[Path] = set()
+_everything = False
+_modules: dict[Path, _Loaded] = {}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A class in a file.
+
+    Attributes:
+        file: the file, absolute.
+        name: of the class; None: the file's only one of its kind.
+    """
+
+    file: Path
+    name: str | None
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A file that was run, with what names its content and that of the files beside it that it imported."""
+
+    module: ModuleType
+    source: bytes
+    beside: tuple[str, ...]
+    content: str
+
+
+def reference(text: str, folder: Path = Path()) -> Reference | None:
+    """Return what ``./my_rule.py:MyRule`` (or ``./my_rule.py``) points to; None: the text is a name.
+
+    Args:
+        text: what a person wrote.
+        folder: what a relative path is relative to.
+    """
+    file, colon, name = text.rpartition(":")
+    if not colon or "/" in name or os.sep in name:
+        file, name = text, ""
+    if not file.endswith(".py"):
+        return None
+    return Reference(Path(os.path.abspath(folder / Path(file).expanduser())), name or None)
+
+
+def allow(file: str | Path) -> None:
+    """Let this file's code run in this process: the person has named it."""
+    _allowed.add(Path(os.path.realpath(file)))
+
+
+def trust_everything() -> None:
+    """Let the code of all files run that cards name, in this process."""
+    global _everything
+    _everything = True
+
+
+def trusted(file: str | Path) -> bool:
+    """Return whether this file's code may run."""
+    return _everything or os.environ.get(TRUST) == "1" or Path(os.path.realpath(file)) in _allowed
+
+
+def load(where: Reference, base: type[T], kind: str) -> type[T]:
+    """Return a class from a file; the file is run once, and again after it was edited.
+
+    Args:
+        where: the file and the class.
+        base: what the class must be a subclass of.
+        kind: what messages call it, e.g. ``rule``.
+
+    Raises:
+        UsageError: the file may not run, is not there, fails, or has no such class.
+    """
+    if not trusted(where.file):
+        raise UsageError(
+            f"{kind}: a card names code in {where.file}, and code of cards is not run unasked; read it, then name the "
+            f"file on the command line (--{kind} {where.file}), or add --trust"
+        )
+    module = _loaded(where.file, kind).module
+    names = _names(module, base)
+    name = names[0] if where.name is None and len(names) == 1 else where.name
+    found = None if name is None else getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, base) and not inspect.isabstract(found)):
+        raise UsageError(_no_such_class(where, names, base, kind))
+    return found
+
+
+def code_of(kind: type) -> str:
+    """Return what names the code of a class: a shipped one's revision, and of any other its content.
+
+    The content is that of the class's file and, where noisyhw has run that file itself, of the files beside it that it
+    imported. A class without a file (from an interactive session) is named by its compiled methods, which call other
+    code by name only.
+    """
+    revision = str(getattr(kind, "revision", ""))
+    module = kind.__module__
+    if module == "noisyhw" or module.startswith("noisyhw."):
+        return revision
+    for loaded in _modules.values():
+        if loaded.module.__name__ == module:
+            return f"{revision} {loaded.content}".strip()
+    file = _file_of(kind)
+    content = _digest(file.read_bytes()) if file is not None else _digest_of_methods(kind)
+    return f"{revision} {content}".strip()
+
+
+def reference_to(kind: type) -> Reference | None:
+    """Return where a class can be loaded from again; None: it is of the running script, or of no file."""
+    for known, loaded in _modules.items():
+        if loaded.module.__name__ == kind.__module__ and hasattr(loaded.module, kind.__name__):
+            return Reference(known, kind.__name__)
+    module = sys.modules.get(kind.__module__)
+    file = _file_of(kind)
+    if kind.__module__ == "__main__" or module is None or file is None or "." in kind.__module__:
+        return None
+    return Reference(file, kind.__name__) if getattr(module, kind.__name__, None) is kind else None
+
+
+def _loaded(file: Path, kind: str) -> _Loaded:
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{kind}: {file}: cannot be read ({error.strerror or error})") from None
+    known = _modules.get(file)
+    if known is not None and known.source == source and _content(source, known.beside) == known.content:
+        return known
+    for name in known.beside if known is not None else ():
+        sys.modules.pop(name, None)
+    _modules[file] = loaded = _run(file, source, kind)
+    return loaded
+
+
+def _run(file: Path, source: bytes, kind: str) -> _Loaded:
+    name = _PREFIX + _digest(os.fsencode(file))
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
+    assert spec is not None  # a spec without a loader is always made
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(file)
+    before = set(sys.modules)
+    sys.modules[name] = module
+    try:
+        with _importing_from(file.parent):
+            exec(compile(source, str(file), "exec"), module.__dict__)
+    except SystemExit as error:
+        raise UsageError(f"{kind}: {file}: ends the program while it is read ({error})") from None
+    except Exception as error:  # anything can go wrong in another person's file
+        raise UsageError(f"{kind}: {file}{_line_of(error, file)}: {type(error).__name__}: {error}") from None
+    beside = tuple(sorted(one for one in set(sys.modules) - before - {name} if _lies_in(one, file.parent)))
+    return _Loaded(module, source, beside, _content(source, beside))
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let a file import its neighbours."""
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _lies_in(name: str, folder: Path) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is not None and folder in Path(file).parents
+
+
+def _content(source: bytes, beside: tuple[str, ...]) -> str:
+    parts = [source]
+    for name in beside:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        parts.append(Path(file).read_bytes() if file is not None and Path(file).is_file() else b"")
+    return _digest(*parts)
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _digest_of_methods(kind: type) -> str:
+    parts = []
+    for owner in kind.__mro__:
+        if owner.__module__.split(".")[0] in ("noisyhw", "builtins", "abc"):
+            continue
+        for name, value in sorted(vars(owner).items()):
+            function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else None
+            code = getattr(function, "__code__", None)
+            parts.append(f"{name} {_compiled(code) if code is not None else ''}".encode())
+            if isinstance(value, int | float | str | tuple | frozenset):
+                parts.append(repr(value).encode())
+    return _digest(*parts)
+
+
+def _compiled(code: CodeType) -> str:
+    constants = [_compiled(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _file_of(kind: type) -> Path | None:
+    """The file of a class's module; None: there is none (an interactive session)."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return Path(file) if file is not None and Path(file).is_file() else None
+
+
+def _line_of(error: BaseException, file: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ is not None else []
+    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _names(module: ModuleType, base: type) -> list[str]:
+    """The module's own classes of a kind: not those that it imported."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+
+
+def _no_such_class(where: Reference, names: list[str], base: type, kind: str) -> str:
+    has = f"it has {', '.join(names)}" if names else f"it has no subclass of noisyhw.{base.__name__}"
+    if where.name is None:
+        return f"{kind}: {where.file}: name the class, {where.file.name}:NAME; {has}"
+    return f"{kind}: {where.file}: '{where.name}' is no complete subclass of noisyhw.{base.__name__}; {has}"
