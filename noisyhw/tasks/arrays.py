@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -28,15 +28,23 @@ class _Part(NamedTuple):
     y: Labels | Float32[np.ndarray, "samples outputs"]
 
 
-def from_arrays(x: Any, y: Any, *, test: Any, kind: Kind | None) -> Data:
+def from_arrays(x: Any, y: Any, *, test: Any, kind: str | None) -> Data:
     """See :meth:`.Data.from_arrays`."""
-    if kind not in (None, "classification", "regression"):
-        raise UsageError(f"kind: must be 'classification', 'regression' or None, got {kind!r}")
     share = _share(test)
-    train = _part(x, y, "", kind)
+    train = _part(x, y, "", _kind(kind))
     if isinstance(train.y, Labels):
         return _classification(train, test, share)
     return _regression(train, test, share)
+
+
+def _kind(given: str | None) -> Kind | None:
+    for kind in get_args(Kind):
+        if given == kind:
+            found: Kind = kind
+            return found
+    if given is None:
+        return None
+    raise UsageError(f"kind: must be 'classification', 'regression' or None, got {given!r}")
 
 
 def _share(test: Any) -> float | None:

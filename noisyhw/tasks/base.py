@@ -51,7 +51,7 @@ class Data:
         y: object = None,
         *,
         test: object = TEST_SHARE,
-        kind: Kind | None = None,
+        kind: str | None = None,
     ) -> Data:
         """Return the data that arrays of your own hold, checked here once.
 
