@@ -246,7 +246,10 @@ MALFORMED: dict[str, tuple[Callable[[], Data], str]] = {
     ),
     "a complex tensor": (lambda: Data.from_arrays(torch.zeros(20, 2) + 0j, Y), r"x: is complex"),
     "a dictionary": (lambda: Data.from_arrays({"a": X}, Y), r"x: is a dict; give an array"),
-    "a path": (lambda: Data.from_arrays("data.csv", Y), r"x: is text \('data.csv'\); .* name a file as the task"),
+    "a path": (
+        lambda: Data.from_arrays("data.csv", Y),
+        r"x: is text \('data.csv'\); .* name a file as the task",
+    ),
     "a loader": (
         lambda: Data.from_arrays(DataLoader(TensorDataset(torch.zeros(4, 2), torch.zeros(4)))),
         r"x: is a DataLoader, .*; give its .dataset",
@@ -389,7 +392,9 @@ def test_a_torch_data_set_is_what_its_arrays_are() -> None:
     wanted = Data.from_arrays(X, Y).version
     assert Data.from_arrays(TensorDataset(x, y)).version == wanted
     assert Data.from_arrays(Subset(TensorDataset(x, y), range(20))).version == wanted
-    assert Data.from_arrays(Items(*((a.numpy(), int(b)) for a, b in zip(x, y, strict=True)))).version == wanted
+    assert (
+        Data.from_arrays(Items(*((a.numpy(), int(b)) for a, b in zip(x, y, strict=True)))).version == wanted
+    )
     split = Data.from_arrays(X, Y, test=TensorDataset(x[:6], y[:6]))
     assert torch.equal(split.test_x, x[:6].float())
 

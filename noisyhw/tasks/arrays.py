@@ -129,7 +129,9 @@ def _regression(train: _Part, test: Any, share: float | None) -> Data:
 
 def _aside(train: _Part, share: float, classes: Int64[np.ndarray, " samples"] | None) -> Any:
     if len(train.x) < 2:
-        raise UsageError("x: has 1 sample, and one to train on and one to test on are needed; give test=(x, y)")
+        raise UsageError(
+            "x: has 1 sample, and one to train on and one to test on are needed; give test=(x, y)"
+        )
     return set_aside(len(train.x), share, classes)
 
 
@@ -142,7 +144,10 @@ def _data(train: _Part, parts: tuple[Any, Any, Any, Any], classes: tuple[Any, ..
         f"inputs are large (rms {rms:.3g}); scale them to about 1 if training diverges" if rms > LARGE else ""
     )
     return Data(
-        *(torch.from_numpy(part) for part in arrays),
+        train_x=torch.from_numpy(arrays[0]),
+        train_y=torch.from_numpy(arrays[1]),
+        test_x=torch.from_numpy(arrays[2]),
+        test_y=torch.from_numpy(arrays[3]),
         version=fingerprint([about, *(part.data.cast("B") for part in arrays)]),
         notes=(note,) if note else (),
         image=train.image,

@@ -155,14 +155,15 @@ def _of_objects(values: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarr
 def _of_frame(frame: pd.DataFrame, name: str) -> Array:
     columns = tuple(str(column) for column in frame.columns)
     parts = [
-        _of_column(frame.iloc[:, number], f"{name}, column {column!r}") for number, column in enumerate(columns)
+        _of_column(frame.iloc[:, number], f"{name}, column {column!r}")
+        for number, column in enumerate(columns)
     ]
     for column, part in zip(columns, parts, strict=True):
         if part.dtype.kind == "U" and len(columns) > 1:
             first = brief(part[0]) if len(part) else "text"
             raise UsageError(
-                f"{place(name, (0,))}, column {column!r}: {first} is text; give numbers, e.g. by pandas.get_dummies, or "
-                "leave the column out"
+                f"{place(name, (0,))}, column {column!r}: {first} is text; give numbers, e.g. by pandas.get_dummies, "
+                "or leave the column out"
             )
     if not parts:
         raise UsageError(f"{name}: has no columns")

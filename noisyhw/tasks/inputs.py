@@ -49,15 +49,15 @@ def inputs_of(array: Array, name: str) -> Inputs:
     image = tuple(values.shape[1:]) if values.ndim > 2 else None
     if image is not None and len(image) == 2:
         image = (1, *image)
-    return Inputs(single.reshape(len(values), -1), image)  # type: ignore[arg-type]
+    return Inputs(single.reshape(len(values), -1), image)
 
 
 def _check_shape(values: Shaped[np.ndarray, "..."], name: str) -> None:
     own = name.replace(" ", "_")
     if values.ndim < 2:
         raise UsageError(
-            f"{name}: has {values.ndim} dimension{'' if values.ndim == 1 else 's'}, and [samples, columns] is needed; a "
-            f"single column is {own}.reshape(-1, 1)"
+            f"{name}: has {values.ndim} dimension{'' if values.ndim == 1 else 's'}, and [samples, columns] is needed; "
+            f"a single column is {own}.reshape(-1, 1)"
         )
     if values.ndim > 4:
         raise UsageError(

@@ -86,8 +86,8 @@ def _check_many(values: Shaped[np.ndarray, " samples"], name: str) -> None:
     different = len(np.unique(values))
     if different > max(MANY, len(values) // 2):
         raise UsageError(
-            f"{name}: {different} different whole numbers in {len(values)} samples are values rather than classes; give "
-            "kind='regression', or kind='classification' if they are classes"
+            f"{name}: {different} different whole numbers in {len(values)} samples are values rather than classes; "
+            "give kind='regression', or kind='classification' if they are classes"
         )
 
 
@@ -102,7 +102,7 @@ def _rows(
         return finite(values, name, tuple(columns))
     odd = _not_one_hot(values)
     if not odd.any():
-        known = tuple(columns) or tuple(range(values.shape[1]))
+        known: tuple[Any, ...] = tuple(columns) or tuple(range(values.shape[1]))
         return Labels(np.array(known)[values.argmax(axis=1)], known)
     if kind is None and values.dtype.kind == "f":
         return finite(values, name, tuple(columns))
@@ -111,7 +111,8 @@ def _rows(
     refuse(
         name,
         odd,
-        f"{row} is not one-hot (a single 1); give one class a sample, or kind='regression' for {values.shape[1]} values",
+        f"{row} is not one-hot (a single 1); give one class a sample, or "
+        f"kind='regression' for {values.shape[1]} values",
     )
 
 
@@ -130,7 +131,9 @@ def classes_of(labels: Labels, name: str) -> tuple[Any, ...]:
     """
     found = np.unique(labels.values).tolist()
     if len(found) < 2:
-        raise UsageError(f"{name}: all samples are of one class ({found[0]!r}); at least two classes are needed")
+        raise UsageError(
+            f"{name}: all samples are of one class ({found[0]!r}); at least two classes are needed"
+        )
     return tuple(found) if labels.known is None else labels.known
 
 
