@@ -7,13 +7,17 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from ..cards.experiment import TRANSFER_PATHS, PathName, TaskCard
+
+Kind: TypeAlias = Literal["classification", "regression"]
+TEST_SHARE = 0.2
+"""Of samples that come without a test set."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Data:
         version: names the content: 16 hex digits of a SHA-256.
         notes: what a person who reads the results must be told.
         loss_scale: a squared-error loss times this is in the data's original units.
+        image: (channels, height, width) if the inputs are images, flattened in that order.
+        classes: name of each class number, in order; empty: the numbers are their own names.
     """
 
     train_x: Float32[Tensor, "train features"]
@@ -35,6 +41,53 @@ class Data:
     version: str
     notes: tuple[str, ...] = ()
     loss_scale: float = 1.0
+    image: tuple[int, int, int] | None = None
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: object,
+        y: object = None,
+        *,
+        test: object = TEST_SHARE,
+        kind: str | None = None,
+    ) -> Data:
+        """Return the data that arrays of your own hold, checked here once.
+
+        Args:
+            x: inputs, [samples, columns] of any real or whole numbers, or images [samples, channels, height, width] (or
+                [samples, height, width]), which are flattened: a numpy array, torch tensor, pandas DataFrame, nested
+                lists, or a map-style torch Dataset of (x, y), which leaves out ``y``.
+            y: targets, one a sample: whole numbers, true and false, text, one-hot rows, or a pandas Series of these
+                (classes); real numbers, [samples] or [samples, outputs] (values).
+            test: (x, y) to test on, or a Dataset of them; or the share of the samples that is set aside for the test,
+                once and for all seeds alike, of each class as much.
+            kind: classification or regression; None: as the type of ``y`` says (see above).
+
+        Raises:
+            UsageError: with the array, the row and column, what is wrong there and what to do.
+        """
+        from .arrays import from_arrays
+
+        return from_arrays(x, y, test=test, kind=kind)
+
+    @property
+    def kind(self) -> Kind:
+        """Whether targets are classes or values."""
+        return "regression" if self.train_y.is_floating_point() else "classification"
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a sample."""
+        return self.train_x.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Classes, or values of a target."""
+        if self.train_y.is_floating_point():
+            return self.train_y.shape[1]
+        return len(self.classes) or int(self.train_y.max()) + 1
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
