@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
