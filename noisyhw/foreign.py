@@ -1,13 +1,12 @@
-"""Classes that do not ship with noisyhw: from a file, from another package, or given as an object.
+"""Classes that do not ship with noisyhw: loaded from a file where that is allowed, and named by their content.
 
-A file with code runs only where the person allowed it: it is named on the command line or in a call, or all files are
-trusted (``--trust``, ``$NOISYHW_TRUST=1``). A card that names one runs nothing by itself. What names the content of
-such code (:func:`code_of`) is part of a run's identity, so that an edited file makes another run.
+A file with code runs only where the person allowed it: the file itself (:func:`allow`), or all files
+(:func:`trust_everything`, ``$NOISYHW_TRUST=1``). :func:`code_of` names the code of a class, so that what was computed
+with a file can be told from what is computed after an edit.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -20,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import TypeVar
 
 from .errors import UsageError
+from .fingerprint import fingerprint
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class _Loaded:
 
     module: ModuleType
     source: bytes
-    beside: tuple[str, ...]
+    beside: tuple[Path, ...]
     content: str
 
 
@@ -121,24 +121,14 @@ def code_of(kind: type) -> str:
     module = kind.__module__
     if module == "noisyhw" or module.startswith("noisyhw."):
         return revision
-    for loaded in _modules.values():
-        if loaded.module.__name__ == module:
-            return f"{revision} {loaded.content}".strip()
     file = _file_of(kind)
-    content = _digest(file.read_bytes()) if file is not None else _digest_of_methods(kind)
+    if file is None:
+        content = _content_of_methods(kind)
+    elif file in _modules and _modules[file].module.__name__ == module:
+        content = _modules[file].content
+    else:
+        content = fingerprint([file.read_bytes()])
     return f"{revision} {content}".strip()
-
-
-def reference_to(kind: type) -> Reference | None:
-    """Return where a class can be loaded from again; None: it is of the running script, or of no file."""
-    for known, loaded in _modules.items():
-        if loaded.module.__name__ == kind.__module__ and hasattr(loaded.module, kind.__name__):
-            return Reference(known, kind.__name__)
-    module = sys.modules.get(kind.__module__)
-    file = _file_of(kind)
-    if kind.__module__ == "__main__" or module is None or file is None or "." in kind.__module__:
-        return None
-    return Reference(file, kind.__name__) if getattr(module, kind.__name__, None) is kind else None
 
 
 def _loaded(file: Path, kind: str) -> _Loaded:
@@ -149,65 +139,77 @@ def _loaded(file: Path, kind: str) -> _Loaded:
     known = _modules.get(file)
     if known is not None and known.source == source and _content(source, known.beside) == known.content:
         return known
-    for name in known.beside if known is not None else ():
-        sys.modules.pop(name, None)
     _modules[file] = loaded = _run(file, source, kind)
     return loaded
 
 
 def _run(file: Path, source: bytes, kind: str) -> _Loaded:
-    name = _PREFIX + _digest(os.fsencode(file))
+    name = _PREFIX + fingerprint([os.fsencode(file)])
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None  # a spec without a loader is always made
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(file)
-    before = set(sys.modules)
     sys.modules[name] = module
     try:
-        with _importing_from(file.parent):
+        with _importing_from(file.parent) as beside:
             exec(compile(source, str(file), "exec"), module.__dict__)
     except SystemExit as error:
         raise UsageError(f"{kind}: {file}: ends the program while it is read ({error})") from None
     except Exception as error:  # anything can go wrong in another person's file
         raise UsageError(f"{kind}: {file}{_line_of(error, file)}: {type(error).__name__}: {error}") from None
-    beside = tuple(sorted(one for one in set(sys.modules) - before - {name} if _lies_in(one, file.parent)))
-    return _Loaded(module, source, beside, _content(source, beside))
+    files = tuple(sorted(beside))
+    return _Loaded(module, source, files, _content(source, files))
 
 
 @contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Let a file import its neighbours."""
+def _importing_from(folder: Path) -> Iterator[set[Path]]:
+    """Let a file import its neighbours, each anew, and gather which they were.
+
+    A neighbour that something else has imported before is put back afterwards: the file's own copy is as the neighbour
+    is now, and which neighbours a file has does not depend on what was imported before it.
+    """
+    before = _neighbours(folder)
+    for name in before:
+        del sys.modules[name]
+    found: set[Path] = set()
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        yield
+        yield found
     finally:
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
+        own = _neighbours(folder)
+        found.update(Path(str(module.__file__)) for module in own.values())
+        for name in own:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
-def _lies_in(name: str, folder: Path) -> bool:
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return file is not None and folder in Path(file).parents
+def _neighbours(folder: Path) -> dict[str, ModuleType]:
+    """Modules that are imported from a folder: not this package, the running script, or an environment's packages."""
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] not in ("noisyhw", "noisyhw_cli", "__main__")
+        and not name.startswith(_PREFIX)
+        and _lies_in(getattr(module, "__file__", None), folder)
+    }
 
 
-def _content(source: bytes, beside: tuple[str, ...]) -> str:
-    parts = [source]
-    for name in beside:
-        file = getattr(sys.modules.get(name), "__file__", None)
-        parts.append(Path(file).read_bytes() if file is not None and Path(file).is_file() else b"")
-    return _digest(*parts)
+def _lies_in(file: str | None, folder: Path) -> bool:
+    return (
+        file is not None
+        and folder in (parents := Path(file).parents)
+        and not any(one.name in ("site-packages", "dist-packages") for one in parents)
+    )
 
 
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()[:16]
+def _content(source: bytes, beside: tuple[Path, ...]) -> str:
+    return fingerprint([source, *(file.read_bytes() if file.is_file() else b"" for file in beside)])
 
 
-def _digest_of_methods(kind: type) -> str:
+def _content_of_methods(kind: type) -> str:
     parts = []
     for owner in kind.__mro__:
         if owner.__module__.split(".")[0] in ("noisyhw", "builtins", "abc"):
@@ -218,7 +220,7 @@ def _digest_of_methods(kind: type) -> str:
             parts.append(f"{name} {_compiled(code) if code is not None else ''}".encode())
             if isinstance(value, int | float | str | tuple | frozenset):
                 parts.append(repr(value).encode())
-    return _digest(*parts)
+    return fingerprint(parts)
 
 
 def _compiled(code: CodeType) -> str:

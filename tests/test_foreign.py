@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +128,46 @@ def test_a_neighbour_that_the_file_imports_is_part_of_its_content(tmp_path: Path
     before = foreign.code_of(loaded(path))
     write(neighbour, "factor = 2")
     assert foreign.code_of(loaded(path)) != before
+
+
+def test_a_neighbour_is_part_of_the_content_of_each_file_that_imports_it(tmp_path: Path) -> None:
+    neighbour = write(tmp_path / "a_shared_neighbour.py", "factor = 1")
+    foreign.trust_everything()
+    text = "import a_shared_neighbour\n" + textwrap.dedent(RULE)
+    paths = [write(tmp_path / name, text) for name in ("my.py", "yours.py")]
+    before = [foreign.code_of(loaded(path)) for path in paths]
+    write(neighbour, "factor = 2")
+    assert all(foreign.code_of(loaded(path)) != old for path, old in zip(paths, before, strict=True))
+
+
+def test_a_neighbour_that_was_edited_after_its_file_failed_is_read_again(tmp_path: Path) -> None:
+    neighbour = write(tmp_path / "a_wrong_neighbour.py", "title = None")
+    text = textwrap.dedent(RULE).replace('"my rule"', "a_wrong_neighbour.title.upper()")
+    foreign.allow(path := write(tmp_path / "my.py", "import a_wrong_neighbour\n" + text))
+    assert "AttributeError" in refusal("my.py:Mine", tmp_path)
+    write(neighbour, "title = 'now right'")
+    assert loaded(path).title == "NOW RIGHT"
+
+
+def test_what_was_imported_before_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a_known_neighbour.py", "factor = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = importlib.import_module("a_known_neighbour")
+    foreign.allow(path := write(tmp_path / "my.py", "import a_known_neighbour\n" + textwrap.dedent(RULE)))
+    before = foreign.code_of(loaded(path))
+    assert sys.modules["a_known_neighbour"] is known
+    write(tmp_path / "a_known_neighbour.py", "factor = 2")
+    assert foreign.code_of(loaded(path)) != before
+
+
+def test_packages_of_an_environment_below_the_file_are_no_neighbours(tmp_path: Path) -> None:
+    (packages := tmp_path / ".venv" / "site-packages").mkdir(parents=True)
+    write(packages / "an_installed_package.py", "factor = 1")
+    text = f"import sys; sys.path.append({str(packages)!r}); import an_installed_package; sys.path.pop()\n"
+    foreign.allow(path := write(tmp_path / "my.py", text + textwrap.dedent(RULE)))
+    loaded(path)
+    assert "an_installed_package" in sys.modules
+    del sys.modules["an_installed_package"]
 
 
 def test_the_content_does_not_depend_on_where_the_file_lies(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from jaxtyping import TypeCheckError
 
 from noisyhw.cards.experiment import TRANSFER_PATHS, PathName, TaskCard
 from noisyhw.errors import DataError, UsageError
+from noisyhw.fingerprint import fingerprint
 from noisyhw.tasks import TASKS, Data, cifar10, files, get_task, sarcos_files
-from noisyhw.tasks.base import fingerprint, learning_rates
+from noisyhw.tasks.base import learning_rates
 from noisyhw.tasks.cifar10 import parse_batch
 from noisyhw.tasks.sarcos import GAP_ROWS, HELD_OUT, block_masks
 from noisyhw.tasks.unpickle import unpickle_arrays

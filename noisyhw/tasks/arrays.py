@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float32, Int64
 
 from ..errors import UsageError
+from ..fingerprint import fingerprint
 from .as_array import Array, as_array
-from .base import Data, Kind, fingerprint
+from .base import Data, Kind
 from .datasets import gathered, is_dataset
 from .inputs import inputs_of
 from .splitting import set_aside

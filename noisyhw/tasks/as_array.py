@@ -46,7 +46,7 @@ def as_array(values: Any, name: str) -> Array:
     if isinstance(values, pd.Series):
         return Array(_of_column(values, place_of=name), index=values.index)
     if isinstance(values, torch.Tensor):
-        return Array(_checked(_of_tensor(values, name), name))
+        return Array(_checked(of_tensor(values, name), name))
     if isinstance(values, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(values)
         if mask.any():
@@ -66,7 +66,12 @@ def _check_kind(values: Any, name: str) -> None:
         raise UsageError(f"{name}: is a sparse matrix; give {name.replace(' ', '_')}.toarray()")
 
 
-def _of_tensor(values: torch.Tensor, name: str) -> Shaped[np.ndarray, "..."]:
+def of_tensor(values: torch.Tensor, name: str) -> Shaped[np.ndarray, "..."]:
+    """Return a tensor's values; those that numpy has no type for in 32 bits.
+
+    Raises:
+        UsageError: it is sparse, nested or quantized.
+    """
     if values.layout != torch.strided or values.is_nested:
         raise UsageError(f"{name}: is a sparse or nested tensor; give one with .to_dense() or padded rows")
     if values.is_quantized:
@@ -79,7 +84,7 @@ def _of_tensor(values: torch.Tensor, name: str) -> Shaped[np.ndarray, "..."]:
 
 def _of_sequence(values: Any, name: str) -> Shaped[np.ndarray, "..."]:
     if isinstance(values, list | tuple) and any(isinstance(one, torch.Tensor) for one in values):
-        values = [one.detach().cpu().numpy() if isinstance(one, torch.Tensor) else one for one in values]
+        values = [of_tensor(one, name) if isinstance(one, torch.Tensor) else one for one in values]
     if isinstance(values, list | tuple):
         _check_ragged(values, name)
     elif not hasattr(values, "__array__"):

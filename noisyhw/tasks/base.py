@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias, get_args
@@ -168,12 +167,3 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def found(self, data_dir: Path | None) -> Path | str | None:
         """Where the data lies, without loading it; None: nowhere yet; ``built in``: needs no file."""
-
-
-def fingerprint(parts: Iterable[bytes | memoryview]) -> str:
-    """16 hex digits of the SHA-256 over all parts and their lengths."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()[:16]

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..cards.experiment import TaskCard
 from ..errors import DataError
-from .base import Data, Recipe, Task, fingerprint, learning_rates
+from ..fingerprint import fingerprint
+from .base import Data, Recipe, Task, learning_rates
 from .files import Remote, Source, locate, search
 from .unpickle import unpickle_arrays
 

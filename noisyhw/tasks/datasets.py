@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..errors import UsageError
+from .as_array import of_tensor
 
 
 def gathered(dataset: Any, name: str) -> tuple[Any, Any]:
@@ -60,8 +61,7 @@ def _pair(dataset: Any, row: int, name: str) -> tuple[Any, Any]:
 
 def _plain(value: Any, where: str) -> Any:
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        return value.float().numpy() if value.dtype in (torch.bfloat16, torch.float16) else value.numpy()
+        return of_tensor(value, where)
     if isinstance(value, np.ndarray | np.generic | int | float | complex | str | list | tuple):
         return value
     if hasattr(value, "convert") and hasattr(value, "getbands"):

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Literal
 import torch
 
 from ..cards.experiment import TaskCard
-from .base import Data, Recipe, Task, fingerprint, learning_rates
+from ..fingerprint import fingerprint
+from .base import Data, Recipe, Task, learning_rates
 
 SAMPLES: Final = 1797
 TEST_SAMPLES: Final = 360

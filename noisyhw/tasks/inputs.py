@@ -39,11 +39,10 @@ def inputs_of(array: Array, name: str) -> Inputs:
     """
     values = array.values
     if values.dtype.kind not in "biuf":
-        text = np.ones(values.shape, dtype=bool)
-        if not text.any():
+        if values.size == 0:
             raise UsageError(f"{name}: is empty")
         first = brief(values[(0,) * values.ndim])
-        refuse(name, text, f"{first} is text; give numbers", array.columns)
+        refuse(name, np.ones(values.shape, dtype=bool), f"{first} is text; give numbers", array.columns)
     _check_shape(values, name)
     single = finite(values, name, array.columns)
     image = tuple(values.shape[1:]) if values.ndim > 2 else None

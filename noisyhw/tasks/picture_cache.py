@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from ..fingerprint import fingerprint
 from . import files
-from .base import fingerprint
 
 ARRAYS: Final = ("train_x", "train_y", "test_x", "test_y")
 VERSION: Final = "version"

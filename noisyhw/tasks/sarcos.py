@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..cards.experiment import TaskCard
-from .base import Data, Recipe, Task, fingerprint, learning_rates
+from ..fingerprint import fingerprint
+from .base import Data, Recipe, Task, learning_rates
 from .files import locate, search
 from .sarcos_files import ALL_ROWS, INPUTS, OUTPUTS, SOURCE, Recording, read
 

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from ..errors import DataError
-from .base import fingerprint
+from ..fingerprint import fingerprint
 from .files import Remote, Source
 from .picture_cache import Pictures
 

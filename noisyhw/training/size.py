@@ -45,19 +45,14 @@ def numbers(experiment: Experiment, data: Data) -> tuple[int, int]:
     rule, decorrelated = get_rule(experiment.rule.name)
     cuts = convolutions(experiment.network, get_task(experiment.task.name).image)
     convolved = [(cut.size, conv.channels) for cut, conv in zip(cuts, experiment.network.conv, strict=True)]
-    flat = cuts[-1].count * experiment.network.conv[-1].channels if cuts else data.train_x.shape[1]
-    shapes = [*convolved, *pairwise([flat, *(experiment.network.hidden or ()), _outputs(data)])]
+    flat = cuts[-1].count * experiment.network.conv[-1].channels if cuts else data.inputs
+    shapes = [*convolved, *pairwise([flat, *(experiment.network.hidden or ()), data.outputs])]
     weights = sum(inputs * outputs + decorrelated * inputs**2 for inputs, outputs in shapes)
     vectors = [cut.count for cut in cuts] + [1] * (len(shapes) - len(cuts))
     passes = 1 + len(rule.probes(len(shapes))) * experiment.perturbation.passes
     samples = min(experiment.batch or 1, len(data.train_x))
     units = sum(count * outputs for count, (_, outputs) in zip(vectors, shapes, strict=True))
     return weights, passes * samples * units
-
-
-def _outputs(data: Data) -> int:
-    targets = data.train_y
-    return targets.shape[1] if targets.is_floating_point() else int(targets.max()) + 1
 
 
 def memory() -> int | None:

@@ -263,9 +263,7 @@ class Trainer:
 
 
 def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
-    targets = data.train_y
-    outputs = targets.shape[1] if targets.is_floating_point() else int(targets.max()) + 1
-    sizes = (data.train_x.shape[1], *(experiment.network.hidden or ()), outputs)
+    sizes = (data.inputs, *(experiment.network.hidden or ()), data.outputs)
     assert experiment.loss in LOSSES
     return build_chip(
         Device(experiment.device),
