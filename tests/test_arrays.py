@@ -320,6 +320,7 @@ SAME_CLASSES: dict[str, Any] = {
     "one-hot float": np.eye(2)[Y],
     "one-hot bool": np.eye(2, dtype=bool)[Y],
     "one-hot tensor": torch.eye(2)[torch.from_numpy(Y)],
+    "a list of one-hot tensors in 16 bits": list(torch.eye(2, dtype=torch.bfloat16)[torch.from_numpy(Y)]),
 }
 
 
