@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -57,12 +58,14 @@ def differences(runs: pd.DataFrame, layout: Layout, images: Images) -> list[Diff
 
 def _at(point: tuple[Any, ...], runs: pd.DataFrame, hue: str, images: Images) -> Iterator[Difference]:
     table = runs.pivot_table(index="seed", columns=hue, values="_value", aggfunc="mean", sort=False)
-    for one, other in combinations(table.columns, 2):
-        both = table[[one, other]].dropna()
-        if len(both):
-            yield Difference(point, one, other, *_paired(both[one].tolist(), both[other].tolist(), images))
+    lines = zip(table.columns, table.to_numpy(dtype=float).T.tolist(), strict=True)
+    for (one, its), (other, others) in combinations(lines, 2):
+        both = [(a, b) for a, b in zip(its, others, strict=True) if not (math.isnan(a) or math.isnan(b))]
+        if both:
+            yield Difference(point, one, other, *_paired(both, images))
 
 
-def _paired(one: Sequence[float], other: Sequence[float], images: Images) -> tuple[float, Error]:
-    gaps = [a - b for a, b in zip(one, other, strict=True)]
-    return fmean(gaps), error_of(gaps, bernoulli(fmean(one)) + bernoulli(fmean(other)), images)
+def _paired(both: Sequence[tuple[float, float]], images: Images) -> tuple[float, Error]:
+    gaps = [a - b for a, b in both]
+    chance = sum(bernoulli(fmean(values)) for values in zip(*both, strict=True))
+    return fmean(gaps), error_of(gaps, chance, images)
