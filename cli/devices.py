@@ -26,8 +26,8 @@ for command in (new, plot, fit, compare):
 def list_devices(as_json: bool) -> None:
     """List the shipped device cards, and those of installed plug-ins."""
     from noisyhw.cards import load_device, shipped_devices
+    from noisyhw.cards.plugged import device_cards
     from noisyhw.errors import NoisyhwError
-    from noisyhw.plugins import device_cards
 
     cards = [load_device(name) for name in sorted(shipped_devices())]
     for name in sorted(device_cards()):

@@ -47,7 +47,7 @@ def rules(as_json: bool) -> None:
     for name in rule_names():
         rule, decorrelated = get_rule(name)
         title = ("decorrelated " if decorrelated else "") + rule.title
-        rows.append({"name": name, "title": title, "knows": rule.knows.value, "decorrelated": decorrelated})
+        rows.append({"name": name, "title": title, "knows": rule.told, "decorrelated": decorrelated})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

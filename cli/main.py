@@ -32,6 +32,16 @@ for command in (train, sweep, tune, report, devices, tasks, rules, reproduce, do
     cli.add_command(command)
 
 
+def _say_help(command: click.Command) -> None:
+    """Let every command take -h; click asks a command for it once, whoever called it first."""
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _say_help(inner)
+
+
+_say_help(cli)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are one message and an exit code: 2 for wrong usage, 1 for a failure."""
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -86,18 +86,18 @@ def reproduce(
         raise UsageError("reproduce: name an experiment, e.g. 'noisyhw reproduce table3'; --list shows all")
     request = Request(
         experiment,
-        nets,
-        rows,
-        seeds,
-        epochs,
-        variant,
-        iterations,
-        inputs,
-        precision,
-        data_dir,
-        runs,
-        out,
-        page_only,
+        nets=nets,
+        rows=rows,
+        seeds=seeds,
+        epochs=epochs,
+        variant=variant,
+        iterations=iterations,
+        inputs=inputs,
+        precision=precision,
+        data_dir=data_dir,
+        runs=runs,
+        out=out,
+        page_only=page_only,
     )
     say = (lambda text: None) if quiet else (lambda text: click.echo(text, err=True))
     click.echo(reproduce(request, say, lambda: Progress(quiet)))

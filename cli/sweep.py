@@ -51,6 +51,8 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="List the runs, their number and how long they will take.")
 @click.option("--all", "list_all", is_flag=True, help="With --dry-run: list every run, not the first 40.")
 @click.option("--retry-failed", is_flag=True, help="Compute again what has failed.")
+@click.option("--fresh", is_flag=True, help="Forget what the folder holds of these runs; compute them anew.")
+@click.option("--trust", is_flag=True, help="Run code in files that the card names.")
 @engine_options
 def sweep(
     card: str,
@@ -58,6 +60,8 @@ def sweep(
     dry_run: bool,
     list_all: bool,
     retry_failed: bool,
+    fresh: bool,
+    trust: bool,
     workers: int | None,
     engine: str,
     address: str | None,
@@ -70,14 +74,18 @@ def sweep(
 
     CARD is a YAML file, or the name of a shipped one. Runs that are done already are not done again.
     """
+    from noisyhw.foreign import trust_everything
     from noisyhw.sweeps import plan
     from noisyhw.sweeps import sweep as run_sweep
     from noisyhw.sweeps.driver import default_folder
 
+    if trust:
+        trust_everything()
     where = None if data_dir is None else data_dir.resolve()
     if dry_run:
         planned = plan(card, sets, where)
-        _list(planned, out or default_folder(planned.name), workers, where, as_json, list_all)
+        folder = out or default_folder(planned.name)
+        _list(planned, folder, workers, where, as_json=as_json, list_all=list_all, fresh=fresh)
         return 0
     with SweepProgress(quiet=quiet or as_json) as watcher:
         result = run_sweep(
@@ -89,6 +97,7 @@ def sweep(
             address=address,
             data_dir=data_dir,
             retry_failed=retry_failed,
+            fresh=fresh,
             watcher=watcher,
         )
     if as_json:
@@ -100,19 +109,27 @@ def sweep(
 
 
 def _list(
-    planned: Plan, folder: Path, workers: int | None, data_dir: Path | None, as_json: bool, list_all: bool
+    planned: Plan,
+    folder: Path,
+    workers: int | None,
+    data_dir: Path | None,
+    *,
+    as_json: bool,
+    list_all: bool,
+    fresh: bool,
 ) -> None:
     from noisyhw.sweeps.engines import cores
     from noisyhw.sweeps.estimate import estimate
 
-    store = _opened(folder)
-    search, planned = planned.search, _planned(planned, folder)
+    store = _opened(folder, fresh)
+    search = planned.search
+    planned = planned if fresh else _planned(planned, folder)
     left = len(planned.runs.keys() - store.records.keys())
     guess = estimate(planned.runs, store.records, workers or cores(), data_dir, planned.keep)
     budget = (
         None
         if search is None
-        else _budget(search.plan, _opened(folder / search.plan.name), workers, data_dir)
+        else _budget(search.plan, _opened(folder / search.plan.name, fresh), workers, data_dir)
     )
     if as_json:
         told = {
@@ -149,12 +166,12 @@ def _list(
         )
 
 
-def _opened(folder: Path) -> Store:
-    """A sweep's store; nothing is made where there is none."""
+def _opened(folder: Path, fresh: bool = False) -> Store:
+    """A sweep's store; nothing is made where there is none, and nothing read where all is computed anew."""
     from noisyhw.sweeps.store import Store
 
     store = Store(folder.expanduser())
-    return Store.open(folder) if store.exists else store
+    return Store.open(folder) if store.exists and not fresh else store
 
 
 def _planned(planned: Plan, folder: Path) -> Plan:

@@ -20,11 +20,17 @@ from .progress import Progress
 )
 @click.option(
     "--rule",
-    help="Learning rule; see 'noisyhw rules'.  [default: danp, or what EXPERIMENT says]",
-    metavar="NAME",
+    help="Learning rule, see 'noisyhw rules'; or a class in a file, ./my_rule.py:MyRule.  [default: danp, or what "
+    "EXPERIMENT says]",
+    metavar="NAME|FILE",
 )
 @click.option(
     "--task", help="Task; see 'noisyhw tasks'.  [default: digits, or what EXPERIMENT says]", metavar="NAME"
+)
+@click.option(
+    "--network",
+    metavar="FILE",
+    help="A torch.nn.Module: a class in a file, ./my_net.py:MyNet.  [default: the task's, or what EXPERIMENT says]",
 )
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Passes through the training set.  [default: the task's]"
@@ -39,6 +45,7 @@ from .progress import Progress
     "--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run folder."
 )
 @click.option("--fresh", is_flag=True, help="Start again where the folder holds a run already.")
+@click.option("--trust", is_flag=True, help="Run code in files that a card or run names.")
 @click.option(
     "--accelerator",
     type=click.Choice(("cpu", "cuda", "auto")),
@@ -53,6 +60,7 @@ def train(
     device: str | None,
     rule: str | None,
     task: str | None,
+    network: str | None,
     epochs: int | None,
     seed: int | None,
     out: Path | None,
@@ -60,6 +68,7 @@ def train(
     sets: tuple[str, ...],
     resumed: Path | None,
     fresh: bool,
+    trust: bool,
     accelerator: str,
     as_json: bool,
     quiet: bool,
@@ -75,21 +84,25 @@ def train(
     watcher = Progress(quiet=quiet or as_json)
     with watcher:
         if resumed is not None:
-            if any((experiment, device, rule, task, epochs, seed is not None, out, sets, fresh)):
-                raise UsageError("--resume: a run goes on as it was started; give only --data-dir with it")
-            run: Run = resume(resumed, data_dir, watcher)
+            if any((experiment, device, rule, task, network, epochs, seed is not None, out, sets, fresh)):
+                raise UsageError(
+                    "--resume: a run goes on as it was started; give only --data-dir and --trust with it"
+                )
+            run: Run = resume(resumed, data_dir, watcher, trust=trust)
         else:
             run = run_training(
                 experiment,
                 device=device,
                 rule=rule,
                 task=task,
+                network=network,
                 epochs=epochs,
                 seed=seed,
                 sets=sets,
                 out=out,
                 data_dir=data_dir,
                 fresh=fresh,
+                trust=trust,
                 accelerator=accelerator,
                 watcher=watcher,
             )

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import UsageError
 from .fingerprint import fingerprint
@@ -29,6 +29,7 @@ _PREFIX = "noisyhw_file_"
 _allowed: set[Path] = set()
 _everything = False
 _modules: dict[Path, _Loaded] = {}
+_given: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,31 @@ def load(where: Reference, base: type[T], kind: str) -> type[T]:
     return found
 
 
+def give(thing: Any, content: str) -> str:
+    """Keep an object that a person gave in place of a card's words, in this process; return what a card calls it."""
+    _given[content] = thing
+    return content
+
+
+def given(content: str, kind: str) -> Any:
+    """Return an object that was given.
+
+    Raises:
+        UsageError: it was not, in this process.
+    """
+    if content not in _given:
+        raise UsageError(
+            f"{kind}: this run's {kind} was given as an object; give the same one again, e.g. "
+            f"noisyhw.resume(path, {kind}=...)"
+        )
+    return _given[content]
+
+
+def given_from(where: Reference) -> Any:
+    """Return the class that was given in this process and that lies there; None: there is none."""
+    return _given.get(str(where))
+
+
 def code_of(kind: type) -> str:
     """Return what names the code of a class: a shipped one's revision, and of any other its content.
 
@@ -129,6 +155,15 @@ def code_of(kind: type) -> str:
     else:
         content = fingerprint([file.read_bytes()])
     return f"{revision} {content}".strip()
+
+
+def reference_to(kind: type) -> Reference | None:
+    """Return where a class can be loaded from again; None: it is of the running script, of a package, or of no file."""
+    file = _file_of(kind)
+    if kind.__module__ == "__main__" or file is None or "." in kind.__module__:
+        return None
+    found = getattr(sys.modules[kind.__module__], kind.__name__, None)
+    return Reference(file, kind.__name__) if found is kind else None
 
 
 def _loaded(file: Path, kind: str) -> _Loaded:
@@ -252,7 +287,13 @@ def _names(module: ModuleType, base: type) -> list[str]:
 
 
 def _no_such_class(where: Reference, names: list[str], base: type, kind: str) -> str:
-    has = f"it has {', '.join(names)}" if names else f"it has no subclass of noisyhw.{base.__name__}"
+    has = f"it has {', '.join(names)}" if names else f"it has no subclass of {_shown(base)}"
     if where.name is None:
         return f"{kind}: {where.file}: name the class, {where.file.name}:NAME; {has}"
-    return f"{kind}: {where.file}: '{where.name}' is no complete subclass of noisyhw.{base.__name__}; {has}"
+    return f"{kind}: {where.file}: '{where.name}' is no complete subclass of {_shown(base)}; {has}"
+
+
+def _shown(base: type) -> str:
+    """A class by the name that people import it by."""
+    package = base.__module__.split(".")[0]
+    return f"torch.nn.{base.__name__}" if package == "torch" else f"{package}.{base.__name__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -19,11 +19,15 @@ class Injection:
         std: their standard deviation; in a stack of runs, that of every sample's run.
         noise: per layer, [passes that perturb it, samples, outputs].
         passes: per layer, which noisy passes those are (0 is the first noisy pass).
+        weights: per layer, what its weights were perturbed by for a pass, [passes that perturb them, outputs, inputs].
+        weight_passes: per layer, which noisy passes those are.
     """
 
     std: float | Float[Tensor, " samples"]
     noise: Layerwise
     passes: tuple[tuple[int, ...], ...]
+    weights: Layerwise = ()
+    weight_passes: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,19 @@ class Observation:
         injected: what the learner injected; None unless the rule declares that it must know.
         gradient: per layer, the loss's gradient for each sample's pre-activations, [samples, outputs]; None unless the
             rule declares that it must know.
+        output_error: derivative of each sample's loss by the outputs of the baseline pass; None unless the rule
+            declares that it must know.
+        slopes: per layer, derivative of its digital activation at the baseline, [samples, outputs]; as above.
     """
 
     pre_activations: Layerwise
     losses: Float[Tensor, "passes samples"]
     inputs: Layerwise
+    _: KW_ONLY
     injected: Injection | None = None
     gradient: Layerwise | None = None
+    output_error: Float[Tensor, "samples outputs"] | None = None
+    slopes: Layerwise | None = None
 
 
 def about_the_mean(seen: Observation) -> Observation:

@@ -15,14 +15,14 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 import noisyhw
 from noisyhw.cards import load_experiment
-from noisyhw.cards.experiment import PathName, TaskCard
+from noisyhw.cards.experiment import TaskCard
 from noisyhw.characterize.figures import save_figure
 from noisyhw.reporting.errors import Images, bernoulli, error_of, images_of
 from noisyhw.reporting.tables import told_errors
@@ -30,6 +30,7 @@ from noisyhw.reproduce.drawing import draw_bands
 from noisyhw.tasks import load_data
 from noisyhw.training.effort import forward_passes, passes_per_sample
 from noisyhw.training.resolve import resolve
+from noisyhw.updates import PATHS
 
 HERE = Path(__file__).parent
 DEVICES = ("rram", "pcm", "ecram", "smtj")
@@ -79,7 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
-    parser.add_argument("--paths", nargs="+", choices=get_args(PathName), default=get_args(PathName))
+    parser.add_argument("--paths", nargs="+", choices=list(PATHS), default=tuple(PATHS))
     parser.add_argument(
         "--rates", nargs="+", default=[], metavar="RULE=RATE", help="learning rates that are not the task's"
     )
@@ -246,7 +247,7 @@ def command(asked: argparse.Namespace, epochs: int) -> str:
         if asked.rates
         else ""
     )
-    return text + ("" if asked.paths == get_args(PathName) else " --paths " + " ".join(asked.paths))
+    return text + ("" if tuple(asked.paths) == tuple(PATHS) else " --paths " + " ".join(asked.paths))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from noisyhw.cards.device import DeviceCard
 from noisyhw.cards.experiment import Experiment
 from noisyhw.cards.loading import checked_device, checked_experiment, overlaid
 from noisyhw.cards.yaml_lines import Located, located
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.errors import NoisyhwError
 from noisyhw.tasks import Data, get_task
 from noisyhw.tiles.base import Tile

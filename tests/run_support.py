@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import signal
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import noisyhw
-from noisyhw.cards.experiment import Experiment, PathName, TaskCard
+from noisyhw.cards.experiment import Experiment, TaskCard
 from noisyhw.tasks import Data, Recipe, Task
 from noisyhw.training.trainer import Row, Trainer
+from noisyhw.updates import PATHS as UPDATE_PATHS
 
 SMALL = ("network.hidden=[8]", "batch=200")
 """Digits in 8 batches an epoch, through 8 hidden units."""
 DEVICES = ("ideal", "rram", "pcm", "ecram", "smtj")
-PATHS = get_args(PathName)
+PATHS = tuple(UPDATE_PATHS)
 
 
 def tiny(out: Path, *sets: str, **options: Any) -> noisyhw.Run:

@@ -108,7 +108,11 @@ def make_chip(
         weight = normal(outputs, inputs, seed=1000 * seed + place, std=math.sqrt(2 / inputs))
         tile = AnalogTile(card or make_card(), weight, seed, f"layer {place}")
         slope = 0.2 if place < len(widths) - 2 else None
-        layers.append(Layer(tile, bias, decorrelated, slope, CPU))
+        layers.append(
+            Layer(
+                tile, bias=torch.zeros(tile.outputs) if bias else None, decorrelated=decorrelated, slope=slope
+            )
+        )
     return Chip(layers, loss, seed, CPU)
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from noisyhw.cards import load_device
 from noisyhw.cards.device import DeviceCard
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.devices.pulsed import Move
 from noisyhw.tiles.base import Tile
 

@@ -15,7 +15,7 @@ from support import assert_std, normal, through_a_file
 from noisyhw import train
 from noisyhw.cards import load_device, shipped_devices
 from noisyhw.cards.device import DeviceCard
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.errors import CardError, RunError, UsageError
 from noisyhw.tiles import aihwkit
 from noisyhw.tiles.base import Tile

@@ -19,8 +19,10 @@ from noisyhw.reproduce.angle_studies import STUDIES, AngleStudy, run_angles, syn
 from noisyhw.reproduce.precision import tf32
 
 TINY = {
-    "figure2": AngleStudy("figure2", (1, 3), (1e-6,), "digits", 2, 40, (8, 8)),
-    "figure8": AngleStudy("figure8", (2,), (1e-10, 1e-6, 1e-4, 1e-1), "digits", 2, 40, (8, 8)),
+    "figure2": AngleStudy("figure2", (1, 3), (1e-6,), "digits", seeds=2, samples=40, hidden=(8, 8)),
+    "figure8": AngleStudy(
+        "figure8", (2,), (1e-10, 1e-6, 1e-4, 1e-1), "digits", seeds=2, samples=40, hidden=(8, 8)
+    ),
 }
 
 

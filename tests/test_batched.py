@@ -16,10 +16,13 @@ from support import normal, through_a_file
 import noisyhw
 from noisyhw import batched
 from noisyhw.batched import stack_key, train_stack, why_not
-from noisyhw.batched.alike import FREE
+from noisyhw.batched.alike import BLOCKS, CHOICES, FREE, HANDLED
 from noisyhw.batched.stack import Stack
 from noisyhw.cards import load_experiment
-from noisyhw.cards.experiment import Experiment
+from noisyhw.cards.device import ReadNoise
+from noisyhw.cards.experiment import Decorrelation, Experiment, Perturbation
+from noisyhw.cards.messages import _models
+from noisyhw.cards.read_effects import Stuck
 from noisyhw.observation import Injection, Observation
 from noisyhw.rules import RULES
 from noisyhw.tasks import Data
@@ -524,6 +527,76 @@ def test_what_cannot_be_stacked_is_refused_with_the_reason(what: str) -> None:
         train_stack([one], digits())
 
 
+class MoreReadNoise(ReadNoise):
+    humming: float = 0.0
+
+
+class MoreDecorrelation(Decorrelation):
+    warm_up: int = 0
+
+
+class MorePerturbation(Perturbation):
+    shape: str = "normal"
+
+
+class MoreStuck(Stuck):
+    share_that_jumps: float = 0.0
+
+
+class MoreExperiment(Experiment):
+    ensemble: int = 1
+
+
+UNKNOWN = {
+    "device.read_noise.humming": 0.1,
+    "device.stuck.share_that_jumps": 0.1,
+    "decorrelation.warm_up": 3,
+    "perturbation.shape": "uniform",
+    "ensemble": 2,
+}
+
+
+@pytest.mark.parametrize("field", UNKNOWN)
+def test_a_field_that_the_stack_does_not_know_trains_alone_unless_it_is_at_its_default(field: str) -> None:
+    one = experiment("ideal", "adam", "danp", "device.stuck.share_at_zero=0.1")
+    for value in (None, UNKNOWN[field]):
+        *blocks, name = field.split(".")
+        own = {} if value is None else {name: value}
+        new = _with_unknown(one, blocks, own)
+        reason = why_not([new])
+        assert reason == (None if value is None else f"{field} is not stacked")
+        assert (stack_key(new) is None) == (value is not None)
+
+
+def _with_unknown(one: Experiment, blocks: list[str], own: dict[str, Any]) -> Experiment:
+    """The experiment with a subclassed card in the place of one of its blocks."""
+    kinds = {"read_noise": MoreReadNoise, "stuck": MoreStuck, "decorrelation": MoreDecorrelation}
+    kinds["perturbation"] = MorePerturbation
+    if not blocks:
+        return MoreExperiment.model_construct(
+            **{name: getattr(one, name) for name in Experiment.model_fields}, **own
+        )
+    inner = one.device if len(blocks) == 2 else one
+    block = kinds[blocks[-1]].model_validate(getattr(inner, blocks[-1]).model_dump() | own)
+    if len(blocks) == 2:
+        block = one.device.model_copy(update={blocks[1]: block})
+    return one.model_copy(update={blocks[0]: block})
+
+
+def test_every_field_that_a_card_has_is_handled_or_refused_and_every_name_above_is_a_field() -> None:
+    """What the stack names exists, so that a renamed field is not passed over."""
+    known = set(_names(Experiment))
+    assert {*HANDLED, *CHOICES, *BLOCKS} <= known
+    assert not HANDLED & set(CHOICES)
+
+
+def _names(model: Any, prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for inner in _models(field.annotation):
+            yield from _names(inner, f"{prefix}{name}.")
+
+
 def test_tiles_of_another_backend_are_refused() -> None:
     one = experiment("ideal", "adam", "danp")
     other = one.model_copy(update={"device": one.device.model_copy(update={"backend": "aihwkit"})})
@@ -608,7 +681,7 @@ def test_a_samplewise_rule_gives_each_sample_what_it_gives_it_alone(name: str) -
     def signals(rows: slice) -> tuple[torch.Tensor, ...]:
         own = Injection(0.1, tuple(n[:, rows] for n in noise), probed)
         parts = tuple(a[:, rows] for a in pre), losses[:, rows], tuple(a[0, rows] for a in pre)
-        return rule.signals(Observation(*parts, own, tuple(g[rows] for g in gradient)))
+        return rule.signals(Observation(*parts, injected=own, gradient=tuple(g[rows] for g in gradient)))
 
     assert rule.samplewise
     whole, parts = signals(slice(0, 6)), [signals(slice(row, row + 1)) for row in range(6)]

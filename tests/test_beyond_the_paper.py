@@ -14,7 +14,7 @@ from noisyhw.cards.experiment import UpdateChoice
 from noisyhw.cards.loading import load_experiment
 from noisyhw.chip.build import build_chip
 from noisyhw.chip.chip import Chip
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.errors import UsageError
 from noisyhw.rules import get_rule
 from noisyhw.tasks import get_task

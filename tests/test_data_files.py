@@ -12,7 +12,8 @@ from data_server import Server, serve
 from noisyhw.errors import DataError
 from noisyhw.tasks import download, files
 from noisyhw.tasks.download import fetch
-from noisyhw.tasks.files import Remote, Source, locate, search
+from noisyhw.tasks.files import Source, locate, search
+from noisyhw.tasks.remote import Remote
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +13,12 @@ from torch import Tensor
 
 import noisyhw
 from noisyhw.cards.device import DeviceCard
-from noisyhw.cards.experiment import PathName, UpdateChoice
+from noisyhw.cards.experiment import UpdateChoice
 from noisyhw.chip.build import build_chip
 from noisyhw.chip.chip import Chip
 from noisyhw.chip.decorrelation import decorrelation_factors, learn_decorrelation_
 from noisyhw.chip.layer import Layer
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.errors import UsageError
 from noisyhw.rules import RULES
 from noisyhw.tiles.base import Tile
@@ -145,7 +145,7 @@ def test_the_decorrelation_tile_ages_with_the_others() -> None:
     "path",
     [
         pytest.param(path, marks=() if path in ("mixed_precision", "tiki_taka") else pytest.mark.slow)
-        for path in get_args(PathName)
+        for path in PATHS
     ],
 )
 def test_a_run_with_r_on_tiles_resumes_bit_for_bit(tmp_path: Path, path: str) -> None:

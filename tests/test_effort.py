@@ -87,7 +87,7 @@ def test_kept_targets_are_told_as_a_number_a_cell_beside_what_the_path_keeps(
 def test_what_a_path_keeps_is_what_its_state_holds_beside_the_tiles() -> None:
     """Digital numbers a cell, counted in the path's own state after a few updates; the fast array is analog."""
     choices = [(path, UpdateChoice(), "update.momentum=0.0") for path in PATHS]
-    tested = UpdateChoice(path="agad", transfer=Transfer(significance=2.0).filled("agad"))
+    tested = UpdateChoice(path="agad", transfer=Transfer(significance=2.0))
     choices += [("agad", tested, "update.transfer.significance=2.0")]
     for path, choice, setting in choices:
         tile = make_tile(updating("soft bounds"), torch.zeros(6, 8))

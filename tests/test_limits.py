@@ -10,6 +10,7 @@ from support import make_card, make_tile, normal
 
 from noisyhw.cards import load_device, load_experiment
 from noisyhw.cards.base import LARGEST, LARGEST_STEP, SMALLEST
+from noisyhw.cards.updates import AdamOptions
 from noisyhw.devices.pulsed import MOST_PULSES
 from noisyhw.devices.weight_dependent import LARGEST_VARIANCE
 from noisyhw.errors import CardError, UsageError
@@ -137,7 +138,7 @@ def test_cells_forget_at_once_or_never_but_stay_numbers(kelvin: float, kept: flo
 
 def test_adam_leaves_a_weight_without_a_gradient_where_it_is_at_the_least_epsilon() -> None:
     tile = make_tile(make_card(), torch.ones(3, 2))
-    path = Adam(tile, 0.1, (0.9, 0.999), SMALLEST)
+    path = Adam(tile, 0.1, AdamOptions(epsilon=SMALLEST))
     path.apply(torch.zeros(4, 2), torch.ones(4, 3))
     assert torch.equal(tile.twin(), torch.ones(3, 2))
 

@@ -15,8 +15,9 @@ from support import UPDATES, make_tile, normal, through_a_file, updating
 import noisyhw
 from noisyhw.batched import train_stack
 from noisyhw.cards import load_experiment
-from noisyhw.cards.experiment import Experiment, Transfer
-from noisyhw.devices.device import Device
+from noisyhw.cards.experiment import Experiment
+from noisyhw.cards.updates import TransferOptions
+from noisyhw.device import Device
 from noisyhw.tasks import get_task
 from noisyhw.tiles.analog import AnalogTile
 from noisyhw.training.folder import COLUMNS, RunFolder
@@ -125,7 +126,7 @@ def test_a_count_goes_through_a_checkpoint(kind: str) -> None:
 
 def test_both_arrays_of_tiki_taka_are_counted() -> None:
     tile = Device("rram").tile(WEIGHT, 0, "tile")
-    path = TikiTaka(tile, 0.1, Transfer().filled("tiki_taka"))
+    path = TikiTaka(tile, 0.1, TransferOptions())
     assert path.tiles == (tile, path.fast)
     path.apply(normal(64, 9, seed=6), normal(64, 12, seed=7))
     assert all(float(part.sum()) > 0 for part in (path.tile.pulses(), path.fast.pulses()) if part is not None)

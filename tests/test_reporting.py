@@ -170,7 +170,12 @@ class Ramp(type(TASKS["sarcos"])):  # type: ignore[misc]
     def load(self, card: Any = None, data_dir: Path | None = None) -> Data:
         x = torch.zeros(2, 1)
         return Data(
-            x, torch.tensor([[0.0, 0.0], [2.0, 4.0]]), x[:1], torch.tensor([[3.0, 2.0]]), "1", (), 10.0
+            x,
+            torch.tensor([[0.0, 0.0], [2.0, 4.0]]),
+            x[:1],
+            torch.tensor([[3.0, 2.0]]),
+            version="1",
+            loss_scale=10.0,
         )
 
     def found(self, data_dir: Path | None) -> str | None:

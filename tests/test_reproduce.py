@@ -23,6 +23,7 @@ from noisyhw.reproduce.claims import figure5_claims
 from noisyhw.reproduce.drawing import draw_bands
 from noisyhw.reproduce.outcome import Outcome, outcomes
 from noisyhw.reproduce.plan import Cell, cells
+from noisyhw.reproduce.trained import Sitting
 from noisyhw.reproduce.verdict import Word, agrees, judged
 
 SHIPPED = Path(paper.__file__).with_name("paper.yaml")
@@ -312,13 +313,13 @@ def test_doubling_ends_at_the_first_unstable_rate_and_keeps_the_one_before(
         return made_run(1.0 if tried[-1] < 1e-6 else 5.0)
 
     monkeypatch.setattr(rates, "train", fake)
-    options = (rates.EPOCHS, None, lambda text: None, nullcontext)
+    sitting = Sitting(place, None, lambda text: None, nullcontext)
     assert rates.rate_of(cell(), place) is None
-    found = rates.find_rate(cell(), place, *options)
+    found = rates.find_rate(cell(), rates.EPOCHS, sitting)
     assert tried == pytest.approx([1e-7, 2e-7, 4e-7, 8e-7, 1.6e-6])
     assert found == pytest.approx(8e-7)
     assert rates.rate_of(cell(), place) == found
-    assert rates.find_rate(cell(), place, *options) == found
+    assert rates.find_rate(cell(), rates.EPOCHS, sitting) == found
     assert len(tried) == 5
 
 
@@ -354,11 +355,11 @@ def test_a_rate_that_is_unstable_late_in_the_whole_run_is_halved(
     monkeypatch.setattr(rates, "train", short)
     monkeypatch.setattr(rates, "trained", to_the_end)
     said: list[str] = []
-    options = (rates.EPOCHS + 1, None, said.append, nullcontext)
-    assert rates.find_rate(cell(), place, *options) == pytest.approx(2e-7)
+    sitting = Sitting(place, None, said.append, nullcontext)
+    assert rates.find_rate(cell(), rates.EPOCHS + 1, sitting) == pytest.approx(2e-7)
     assert whole == pytest.approx([8e-7, 4e-7, 2e-7])
     assert "learning rate 8e-07 is unstable later on, halved" in said[1]
-    assert rates.find_rate(cell(), place, *options) == pytest.approx(2e-7)
+    assert rates.find_rate(cell(), rates.EPOCHS + 1, sitting) == pytest.approx(2e-7)
     assert len(whole) == 3
 
 

@@ -547,4 +547,15 @@ def test_a_row_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(
         noisyhw.RunError, match=r"metrics\.csv: cannot be written \(No space left on device\)"
     ):
-        folder.append(Row(1, 8, 1.0, None, 1.0, None, None, 0.1))
+        folder.append(
+            Row(
+                1,
+                8,
+                train_loss=1.0,
+                train_accuracy=None,
+                test_loss=1.0,
+                test_accuracy=None,
+                pulses_per_weight=None,
+                seconds=0.1,
+            )
+        )

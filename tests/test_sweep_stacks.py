@@ -217,6 +217,28 @@ def test_an_error_in_a_stack_is_told_of_the_guilty_run_and_only_if_it_is_one_alo
     assert [found[0].metrics, found[2].metrics] == [whole[0], whole[2]]
     if alone:
         assert found[1].reason == "ValueError: odd"
+    told = [
+        "trained alone, after a stack of it had raised ValueError" in " ".join(one.notes) for one in found
+    ]
+    assert told == [False, True, False]
+
+
+def test_train_never_takes_a_stacked_result_for_its_own_nor_a_sweep_one_that_was_computed_alone(
+    tmp_path: Path,
+) -> None:
+    """On pulsed cells most seeds end elsewhere: one identity stands for one result."""
+    experiment = SMALL | {"device": "rram", "update": {"path": "mixed_precision"}, "epochs": 4, "batch": 50}
+    results = {}
+    for keep in ("rows", "folders"):
+        made = noisyhw.sweep(
+            {"experiment": experiment, "seeds": 3, "keep": keep}, out=tmp_path / "one", engine="serial"
+        )
+        results[keep] = made.table
+    assert not set(results["rows"]["identity"]) & set(results["folders"]["identity"])
+    assert list(results["rows"]["train_loss"]) != list(results["folders"]["train_loss"])
+    run = noisyhw.train(plan({"experiment": experiment}).points[0].experiment, out=tmp_path / "run")
+    [same] = results["folders"][results["folders"]["identity"] == run.identity].to_dict("records")
+    assert same["train_loss"] == run.metrics["train_loss"].iloc[-1]
 
 
 def test_an_interruption_ends_a_stack_at_its_next_batch() -> None:

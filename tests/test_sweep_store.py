@@ -36,7 +36,17 @@ def points(count: int) -> tuple[Point, ...]:
 def finished(point: Point, epochs: int = 3) -> Outcome:
     """A run that was never computed."""
     rows = [
-        Row(epoch, 8 * epoch, 1 / epoch, 0.5, 2 / epoch, 0.25, None, 0.1) for epoch in range(1, epochs + 1)
+        Row(
+            epoch,
+            8 * epoch,
+            train_loss=1 / epoch,
+            train_accuracy=0.5,
+            test_loss=2 / epoch,
+            test_accuracy=0.25,
+            pulses_per_weight=None,
+            seconds=0.1,
+        )
+        for epoch in range(1, epochs + 1)
     ]
     return outcome(Job(point.identity, point.experiment), "done", None, rows, seconds=0.3)
 

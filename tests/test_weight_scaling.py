@@ -16,7 +16,7 @@ from noisyhw.batched import stack_key, train_stack
 from noisyhw.cards import load_device, load_experiment
 from noisyhw.cards.experiment import Convolution, Experiment, Network
 from noisyhw.chip.build import build_chip
-from noisyhw.devices.device import Device
+from noisyhw.device import Device
 from noisyhw.errors import UsageError
 from noisyhw.tasks import get_task
 from noisyhw.tiles.scaled import ScaledTile, range_factor
@@ -159,7 +159,7 @@ def test_convolutions_and_decorrelation_tiles_are_scaled_and_not_scaled() -> Non
 def test_scaled_runs_train_alone() -> None:
     one = resolved("rram", "digits", **{"network.weight_scaling": 0.6})
     assert stack_key(one) is None
-    with pytest.raises(UsageError, match=r"network\.weight_scaling is not stacked"):
+    with pytest.raises(UsageError, match=r"network\.weight_scaling: 0\.6 is not stacked"):
         train_stack([one, one], get_task("digits").load())
 
 

@@ -1,4 +1,8 @@
-"""Which experiments can train as one stack: of one network, rule, path and kind of device; numbers may differ."""
+"""Which experiments can train as one stack: of one network, rule, path and kind of device; numbers may differ.
+
+A stack computes what it names here, and nothing else: a field that it does not know trains alone unless it is at its
+default, so that no effect is left out in silence.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..cards.device import DeviceCard, OneSidedUpdate, ProgrammedUpdate
-from ..cards.experiment import Decorrelation, Experiment
-from ..rules import get_rule
-from ..tasks import get_task
+from pydantic_core import PydanticUndefined
+
+from ..cards.base import Card
+from ..cards.experiment import Experiment
+from ..rules import rule_of
+from ..tasks import task_of
 from ..tiles.analog import PART
 
 PATHS = ("adam", "sgd", "mixed_precision")
@@ -36,6 +42,50 @@ FREE = (
     *(f"device.update.noise.{name}" for name in ("constant", "linear", "quadratic", "saturating")),
 )
 """Fields in which replicas of one stack may differ: they are drawn, or used, for each replica by itself."""
+SAME = (
+    "task",
+    "rule.name",
+    "rule.oracle",
+    "network.hidden",
+    "network.leaky_slope",
+    "network.bias",
+    "loss",
+    "perturbation.passes",
+    "perturbation.reference",
+    "update.beta1",
+    "update.beta2",
+    "update.epsilon",
+    "evaluation.repeats",
+    "batch",
+    "device.periphery.input_scaling",
+    "device.periphery.nonlinearity.alpha",
+    "device.read_noise.white.relative_to",
+    "device.read_noise.weight_dependent.exponent",
+    "device.read_noise.weight_dependent.saturates_at",
+    "device.update.reference",
+    "device.update.noise.saturates_at",
+    "device.update.cycle_noise_scales",
+    *(f"device.weights.{name}" for name in ("min", "max", "spread", "spread_min")),
+    *(f"device.stuck.{name}" for name in ("share_at_min", "share_at_max", "share_at_zero")),
+)
+"""Fields that a stack handles at any value, which all its replicas have in common unless it is free."""
+HANDLED = {*FREE, *SAME}
+CHOICES: dict[str, tuple[object, ...]] = {
+    "update.path": PATHS,
+    "device.backend": ("noisyhw",),
+    "device.update.kind": ("exact", "programmed", "pulsed"),
+    "decorrelation.on": ("digital",),
+    "network.weight_scaling": (None, 0.0),
+}
+"""Fields of which a stack handles these values."""
+BLOCKS = (
+    *("rule", "network", "decorrelation", "perturbation", "update", "evaluation", "device"),
+    *(f"device.{name}" for name in ("weights", "periphery", "read_noise", "stuck", "update")),
+    *(f"device.periphery.{name}" for name in ("dac", "adc", "nonlinearity")),
+    *(f"device.read_noise.{name}" for name in ("white", "per_cell", "weight_dependent")),
+    "device.update.noise",
+)
+"""Blocks that a stack looks into; whatever else stands in them, or beside them, must be at its default."""
 SWITCHES = (
     "decorrelation.rate",
     "device.weights.min",
@@ -75,51 +125,38 @@ def stack_key(experiment: Experiment) -> str | None:
 
 def _alone(experiment: Experiment) -> str | None:
     """Say what in one experiment keeps it out of any stack."""
-    path = experiment.update.path
-    checks = (
-        (path == "auto" or experiment.batch is None, "the experiment is not resolved"),
-        (path not in PATHS, f"update.path: '{path}' is not stacked; {', '.join(PATHS)} are"),
-        (bool(experiment.network.conv), "network.conv: convolutions are not stacked"),
-        (bool(experiment.network.weight_scaling), "network.weight_scaling is not stacked"),
-        (experiment.decorrelation.on == "tile", "decorrelation.on: tiles of R are not stacked"),
-        (experiment.perturbation.antithetic, "perturbation.antithetic is not stacked"),
-        (experiment.update.momentum > 0, "update.momentum is not stacked"),
-        (experiment.decorrelation.mean_rate > 0, "decorrelation.mean_rate is not stacked"),
-        (_options(experiment.decorrelation), "decorrelation: options of R's update are not stacked"),
-    )
-    for found, reason in checks:
-        if found:
-            return reason
-    rule, _ = get_rule(experiment.rule.name)
+    if experiment.update.path == "auto" or experiment.batch is None:
+        return "the experiment is not resolved"
+    if (reason := next(_unhandled(experiment), None)) is not None:
+        return reason
+    rule, _ = rule_of(experiment.rule)
+    if rule.has_memory:
+        return f"rule: '{rule.name}' has a memory, and is not stacked"
     if not rule.samplewise:
         return f"rule: '{rule.name}' does not say that it is samplewise"
-    return _device_alone(experiment.device) or _too_large(experiment)
+    return _too_large(experiment)
 
 
-def _options(choice: Decorrelation) -> bool:
-    return choice.sample_fraction != 1 or choice.every != 1 or choice.products != "float32"
-
-
-def _device_alone(card: DeviceCard) -> str | None:
-    if card.backend != "noisyhw":
-        return f"backend: tiles of {card.backend} are not stacked"
-    for name in ("telegraph", "flicker", "cell_telegraph", "cell_flicker", "common"):
-        if getattr(card.read_noise, name) is not None:
-            return f"read_noise.{name} is not stacked"
-    if card.periphery.ir_drop is not None:
-        return "periphery.ir_drop is not stacked"
-    update = card.update
-    if isinstance(update, OneSidedUpdate):
-        return "update: one_sided cells are not stacked"
-    if card.has_shape:
-        return "update.shape: only linear steps are stacked"
-    if isinstance(update, ProgrammedUpdate) and update.verify is not None:
-        return "update.verify is not stacked"
-    return None
+def _unhandled(card: Card, prefix: str = "") -> Iterator[str]:
+    """Say which fields are set to what no stack computes: all that is not named above, if it is not at its default."""
+    fields = type(card).model_fields
+    for name, value in {**{name: getattr(card, name) for name in fields}, **(card.model_extra or {})}.items():
+        field = f"{prefix}{name}"
+        default = fields[name].get_default(call_default_factory=True) if name in fields else PydanticUndefined
+        if field in CHOICES:
+            if value not in CHOICES[field]:
+                told = ", ".join(str(one) for one in CHOICES[field] if one is not None)
+                yield f"{field}: {_shown(value)} is not stacked; {told} {'are' if ', ' in told else 'is'}"
+        elif isinstance(value, Card) and field in BLOCKS:
+            yield from _unhandled(value, f"{field}.")
+        elif field == "device.read_noise.registered":
+            yield from (f"{prefix}{source} is not stacked" for source in value)
+        elif field not in HANDLED and value != default:
+            yield f"{field} is not stacked"
 
 
 def _too_large(experiment: Experiment) -> str | None:
-    widths = (get_task(experiment.task.name).inputs, *(experiment.network.hidden or ()))
+    widths = (task_of(experiment.task).inputs, *(experiment.network.hidden or ()))
     largest = max(widths) * (experiment.batch or 1)
     if largest > PART:
         return (

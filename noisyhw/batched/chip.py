@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..chip.chip import Chip
+from ..chip.graph import Chain
 from ..chip.layer import Layer
 from .layout import Number
 from .products import aligned, differentiable_products, outer_products, product, products
@@ -104,6 +105,7 @@ class StackedChip(Chip):
 
     def __init__(self, chips: Sequence[Chip], layers: list[StackedLayer], stds: Sequence[float]) -> None:
         self.layers, self.loss = layers, chips[0].loss
+        self.graph = Chain(layers)
         self.generators = [chip.generator for chip in chips]
         self.stds = stds
 

@@ -37,7 +37,7 @@ class StackedPath(abc.ABC):
     ) -> None:
         self.members, self.layout, self.cells, self.biases = members, layout, cells, biases
         self.weights = cells.layout.total
-        rates = [cast(float, member.experiment.update.learning_rate) for member in members]
+        rates = [member.experiment.update.learning_rate for member in members]
         self.rate = layout.spread(rates, cells.device)
 
     def apply(self, gradient: Float[Tensor, " numbers"], dead: Bool[Tensor, " replicas"]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..errors import RunError, UsageError
 from ..memory import keep_freed_memory
 from ..tasks import Data
@@ -39,7 +39,7 @@ class StackedRun:
         rows: finished epochs; seconds are the stack's, divided by its number of replicas.
     """
 
-    experiment: Experiment
+    experiment: Resolved
     status: Literal["running", "stopped", "done", "diverged"] = "running"
     reason: str | None = None
     perturbation_std: float | None = None
@@ -52,7 +52,7 @@ def never() -> bool:
 
 
 def train_stack(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Resolved],
     data: Data,
     *,
     stack_size: int = STACK,
@@ -95,7 +95,7 @@ class _Batch:
 
     def __init__(
         self,
-        experiments: Sequence[Experiment],
+        experiments: Sequence[Resolved],
         data: Data,
         stack_size: int,
         accelerator: torch.device | str,

@@ -12,6 +12,16 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def __hash__(self) -> int:
+        """Return the hash of all values; cards that are equal have the same one."""
+        return hash((type(self), *(_hashable(value) for value in dict(self).values())))
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, dict):
+        return tuple((name, _hashable(value[name])) for name in sorted(value))
+    return tuple(_hashable(one) for one in value) if isinstance(value, list | tuple) else value
+
 
 LARGEST = 1e9
 """Largest size of a card's number: squares of a few such numbers, and what a batch or 1e9 pulses add up to, stay below

@@ -8,9 +8,16 @@ analog (converters, read noise) is in units of that scaled product.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
 
 from .ageing import Age, Drift, Retention, seconds
 from .base import LARGEST, REASONS, SMALLEST, Card, Count, Fraction, NonNegative, Positive, Real, Share, Step
@@ -26,6 +33,7 @@ from .read_effects import (
     WeightDependentNoise,
     refuse_contradictions,
 )
+from .registered import NOISES, NoiseBlock, checked_noises, checked_update, codes
 from .shapes import ExponentialDecay, Shape, TableShape
 from .temperature import Kelvin, Temperature
 from .temperature import refuse_contradictions as refuse_temperature
@@ -115,7 +123,7 @@ class Periphery(Card):
     ir_drop: IrDrop | None = Field(None, description="Voltage drop along the wires. Never drawn.")
 
 
-class WhiteNoise(Card):
+class WhiteNoise(NoiseBlock):
     """Gaussian noise on every read-out, drawn afresh at each read."""
 
     std: NonNegative = Field(description="Standard deviation, in units of 'relative_to'.")
@@ -124,7 +132,7 @@ class WhiteNoise(Card):
     )
 
 
-class PerCellNoise(Card):
+class PerCellNoise(NoiseBlock):
     """Gaussian noise of every cell's weight, drawn afresh at each read: exactly read-out noise of std * |x|_2."""
 
     std: NonNegative = Field(
@@ -132,8 +140,10 @@ class PerCellNoise(Card):
     )
 
 
-class TelegraphNoise(Card):
+class TelegraphNoise(NoiseBlock):
     """A two-state offset of every output node; its state lives on from read to read."""
+
+    scales = "amplitude"
 
     amplitude: NonNegative = Field(description="The offset is +amplitude or -amplitude, in read-out units.")
     flip_probability: Fraction = Field(description="Chance that a node's state flips before a read.")
@@ -153,6 +163,28 @@ class ReadNoise(Card):
     mean: Real = Field(
         0.0, description="A constant offset of every read-out, in read-out units; never drawn."
     )
+    registered: dict[str, SerializeAsAny[Card]] = Field(
+        {}, description="Sources that are not shipped, by name; they may stand beside the others as well."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _registered(cls, given: Any) -> Any:
+        """Gather the blocks of registered sources, checked by their classes' models."""
+        if not isinstance(given, dict):
+            return given
+        beside = {key: value for key, value in given.items() if key in NOISES and value is not None}
+        inside = given.get("registered") or {}
+        if not (beside or inside) or not isinstance(inside, dict):
+            return given
+        rest = {key: value for key, value in given.items() if key not in NOISES}
+        return rest | {"registered": checked_noises(inside | beside)}
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        own: dict[str, Any] = content.pop("registered", {})
+        return content | own
 
 
 class ProgrammingNoise(Card):
@@ -322,7 +354,10 @@ class OneSidedUpdate(Card):
 
 
 Update = Annotated[
-    ExactUpdate | ProgrammedUpdate | PulsedUpdate | OneSidedUpdate, Field(discriminator="kind")
+    SerializeAsAny[
+        Annotated[ExactUpdate | ProgrammedUpdate | PulsedUpdate | OneSidedUpdate, Field(discriminator="kind")]
+    ],
+    WrapValidator(checked_update),
 ]
 
 
@@ -346,6 +381,11 @@ class DeviceCard(Card):
     assumed: tuple[str, ...] = Field((), description="What no source gives, and why this value was taken.")
     not_modelled: tuple[str, ...] = Field(
         (), description="Known effects of the technology that are left out."
+    )
+    weight_perturbation: bool = Field(
+        False,
+        description="Whether a known perturbation can be laid on the weights for one read, which rules that perturb "
+        "weights need; it is applied exactly. Exact devices grant it unasked.",
     )
     backend: Literal["noisyhw", "aihwkit"] = Field(
         "noisyhw",
@@ -392,6 +432,11 @@ class DeviceCard(Card):
         """Whether our own cells are pairs that are pulsed one pulse after another."""
         update = self.update
         return self.backend == "noisyhw" and isinstance(update, OneSidedUpdate) and update.one_by_one
+
+    @property
+    def registered_code(self) -> str:
+        """What names the code of noise sources and cells that are not shipped, for a run's identity."""
+        return codes(self.read_noise.registered, self.update.kind)
 
     @model_validator(mode="after")
     def _one_physics(self) -> Self:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from .base import LARGEST, SMALLEST_SCALING, WIDEST, Card, Count, Fraction, NonNegative, Positive, Rate
+from ..foreign import reference
+from .base import LARGEST, SMALLEST_SCALING, WIDEST, Card, Count, Fraction, NonNegative, Rate
 from .device import DeviceCard
+from .updates import Transfer as Transfer
+from .updates import UpdateChoice as UpdateChoice
 
-PathName = Literal["on_tile", "mixed_precision", "sgd", "adam", "tiki_taka", "tiki_taka_v2", "c_ttv2", "agad"]
-TRANSFER_PATHS = ("tiki_taka", "tiki_taka_v2", "c_ttv2", "agad")
-FORMED_BY_THE_DEVICE = ("on_tile", *TRANSFER_PATHS)
-"""Paths on which the device itself forms the outer products."""
-MOMENTUM_PATHS = ("sgd", "mixed_precision")
-TRANSFER_USERS = {
-    "forget_buffer": ("tiki_taka_v2", "c_ttv2", "agad"),
-    "chop_probability": ("c_ttv2", "agad"),
-    "chop_every": ("c_ttv2", "agad"),
-    "reference": ("agad",),
-    "reference_rate": ("agad",),
-    "significance": ("agad",),
-}
-"""Which paths a transfer's field is for, where it is not for all."""
-CHOP_PROBABILITY, CHOP_EVERY, TAIL_WEIGHT = 0.1, 10, 5.0
-"""Defaults of c-TTv2 and AGAD, those of aihwkit; the last over a period is the running mean's rate."""
+OWN = "arrays"
+"""What a run's identity calls every task of somebody's own data."""
 
 
 def _named(value: Any) -> Any:
@@ -48,6 +38,9 @@ class TaskCard(Card):
     """Which task, and its options."""
 
     name: str = "digits"
+    version: str = Field(
+        "", description="Filled in for data that were given as an object: names their content."
+    )
     split: Literal["usual", "blocks"] = Field(
         "usual",
         description="sarcos: the usual test file, or held-out contiguous blocks of the training rows.",
@@ -74,6 +67,11 @@ class TaskCard(Card):
 
     _short = model_validator(mode="before")(staticmethod(_named))
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the data are somebody's own, given as an object."""
+        return bool(self.version)
+
     @model_validator(mode="after")
     def _fold_of_folds(self) -> Self:
         if self.fold is not None and self.fold >= (self.folds or 0):
@@ -83,14 +81,28 @@ class TaskCard(Card):
 
 
 class RuleCard(Card):
-    """Which learning rule, and whether it may ask a digital twin."""
+    """Which learning rule, whether it may ask a digital twin, and its own options beside these."""
 
-    name: str = "danp"
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    name: str = Field("danp", description="Of a shipped rule or a plug-in's, or of a class in the file.")
+    file: str | None = Field(None, description="A Python file with the rule's class.")
+    object: str | None = Field(None, description="Filled in for a rule that was given as an object.")
+    code: str = Field("", description="Filled in: names the content of a rule that is not shipped.")
+    decorrelate: bool | None = Field(
+        None,
+        description="Whether every layer's input is decorrelated; empty: as the name (a leading d) or class says.",
+    )
     oracle: bool = Field(
         False, description="bp, dbp: take gradients from a noise-free digital twin of the noisy chip."
     )
 
     _short = model_validator(mode="before")(staticmethod(_named))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The rule's own options, as the card says them."""
+        return dict(self.model_extra or {})
 
 
 class Convolution(Card):
@@ -105,7 +117,18 @@ class Convolution(Card):
 
 
 class Network(Card):
-    """Convolutions, if any, then fully connected layers; all but the last are followed by a leaky ReLU."""
+    """A torch.nn.Module; or convolutions, if any, then fully connected layers, all but the last with a leaky ReLU."""
+
+    module: str | None = Field(
+        None, description="A class in a file, ./my_net.py:MyNet, that makes a torch.nn.Module."
+    )
+    object: str | None = Field(None, description="Filled in for a module that was given as an object.")
+    code: str = Field("", description="Filled in: names the content of the module's code.")
+    arguments: dict[str, Any] = Field({}, description="What the module's class is called with.")
+    input: tuple[Count, ...] | None = Field(
+        None,
+        description="Shape of one sample as the module takes it; empty: the task's image, or its number of inputs.",
+    )
 
     conv: tuple[Convolution, ...] = Field(
         (), description="Convolutions, from the input on; the task must have images."
@@ -124,6 +147,11 @@ class Network(Card):
         description="Share of the device's range that a layer's largest first weight takes; read-outs are scaled back "
         "digitally. 0: cells hold the weights as they are. Empty: the task's, on a device whose weights have bounds.",
     )
+
+    @property
+    def has_module(self) -> bool:
+        """Whether a torch.nn.Module stands for the layers that are described otherwise."""
+        return self.module is not None or self.object is not None
 
 
 class Decorrelation(Card):
@@ -183,92 +211,6 @@ class Perturbation(Card):
     )
 
 
-class Transfer(Card):
-    """tiki_taka, tiki_taka_v2, c_ttv2, agad: how what the fast array has gathered reaches the slow one."""
-
-    rate: Rate = Field(
-        0.01, description="Share of a fast cell's read-out that a transfer adds to the slow cell."
-    )
-    every: Count = Field(1, description="Updates from one transfer to the next.")
-    columns: Count | None = Field(
-        None,
-        description="Columns read at a transfer, in turn; empty: all (the papers read one after a few samples).",
-    )
-    zero_shift: Annotated[int, Field(strict=True, ge=2)] | None = Field(
-        None,
-        description="Pairs of pulses, up and down, that measure the fast cells' symmetry points before training; "
-        "these are then subtracted from every read-out. Empty: not measured, zero.",
-    )
-    forget_buffer: bool = Field(
-        False,
-        description="tiki_taka_v2, c_ttv2, agad: whether what is left of a sum after its pulses is dropped, as in "
-        "aihwkit by default, or kept.",
-    )
-    chop_probability: Fraction | None = Field(
-        None,
-        description="c_ttv2, agad: chance that a column's chopper flips after it was read; empty in c_ttv2: 0.1, "
-        "unless it flips regularly.",
-    )
-    chop_every: Count | None = Field(
-        None,
-        description="c_ttv2, agad: read-outs of a column from one flip of its chopper to the next, in place of a "
-        "chance; empty in agad: 10, unless it flips at random.",
-    )
-    reference: Literal["recent", "period"] | None = Field(
-        None,
-        description="agad: what becomes the reference at a flip. recent: a running mean of the read-outs, which weighs "
-        "the last ones most; period: the plain mean of those since the last flip. Empty there: recent.",
-    )
-    reference_rate: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
-        None,
-        description="agad: weight of a read-out in the running mean; empty there: 5 over the mean number of read-outs "
-        "from flip to flip, at most 1.",
-    )
-    significance: Positive | None = Field(
-        None,
-        description="agad: a read-out counts only where the cell's mean is this many standard errors from its "
-        "reference; empty: always.",
-    )
-
-    @model_validator(mode="after")
-    def _one_chopper(self) -> Self:
-        if self.chop_probability is not None and self.chop_every is not None:
-            raise ValueError("'chop_every' takes the place of 'chop_probability'; leave one of them out")
-        if self.reference == "period" and self.reference_rate is not None:
-            raise ValueError(
-                "'reference_rate' is of the running mean; leave it out, or set 'reference: recent'"
-            )
-        return self
-
-    def filled(self, path: str) -> Transfer:
-        """Return it with the defaults of what only that path asks for."""
-        given = self.model_dump(exclude_none=True)
-        random = self.chop_probability is not None or (path == "c_ttv2" and self.chop_every is None)
-        if path in TRANSFER_USERS["chop_every"]:
-            given = ({"chop_probability": CHOP_PROBABILITY} if random else {"chop_every": CHOP_EVERY}) | given
-        if path in TRANSFER_USERS["reference"] and self.reference != "period":
-            often = given["chop_probability"] if random else 1 / given["chop_every"]
-            given = {"reference": "recent", "reference_rate": min(TAIL_WEIGHT * often, 1.0)} | given
-        return Transfer.model_validate(given)
-
-
-class UpdateChoice(Card):
-    """How an update reaches the device."""
-
-    path: PathName | Literal["auto"] = Field(
-        "auto", description="auto: mixed_precision where the card writes by pulses or programming, else adam."
-    )
-    learning_rate: Rate | None = Field(None, description="Empty: the task's, for this path.")
-    beta1: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="adam")
-    beta2: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.999, description="adam")
-    epsilon: Positive = Field(1e-7, description="adam")
-    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
-        0.0,
-        description="sgd, mixed_precision: weight of the past in a running mean of the gradients; 0: none.",
-    )
-    transfer: Transfer | None = Field(None, description="The tiki_taka family; empty there: the defaults.")
-
-
 class Evaluation(Card):
     """How the network that training ends with is tested."""
 
@@ -302,6 +244,16 @@ class Experiment(Card):
             return task
         return task.model_copy(update={"fold": self.seed % task.folds})
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files with code that this experiment names."""
+        named = (
+            reference(self.network.module or ""),
+            self.update.file,
+            reference(self.rule.file or ""),
+        )
+        return tuple(one.file for one in named if one is not None)
+
     def identity(self, data_version: str, code_version: str) -> str:
         """SHA-256 over everything that affects the result, keys sorted, fields at their defaults left out.
 
@@ -312,19 +264,45 @@ class Experiment(Card):
             code_version: names the arithmetic.
         """
         content = self.model_dump(mode="json", exclude={"device"}, exclude_defaults=True)
+        if self.task.is_own:  # its content is the data's version, wherever they are from
+            content["task"] = {key: content["task"][key] for key in ("held_out",) if key in content["task"]}
+            content["task"]["name"] = OWN
         content["device"] = self.device.physics()
         content["data"] = data_version
         content["code"] = code_version + self._revisions()
+        if self.update.file is not None:  # where a file lies does not matter: update.code names its content
+            content["update"]["path"] = self.update.file.name
+        for block, places in {"rule": ("file", "object"), "network": ("module",)}.items():  # likewise their code
+            for place in places:
+                content.get(block, {}).pop(place, None)
+            if not content.get(block, True):
+                del content[block]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _revisions(self) -> str:
         """Versions of the arithmetic of what only some runs have: the others keep their identity when it changes."""
-        device, path = self.device, self.update.path
-        pulsed_by_trains = path in ("on_tile", *TRANSFER_PATHS) or self.decorrelation.on == "tile"
+        device = self.device
+        forms_products = self.update.formed_by_device or self.decorrelation.on == "tile"
         revised = {
             " shapes 3": device.has_shape,
-            " trains 2": pulsed_by_trains and device.is_pulsed,
+            " trains 2": forms_products and device.is_pulsed,
             " pairs 2": device.has_pairs_one_by_one,
             " stuck 2": device.stuck is not None and device.read_noise.cell_telegraph is not None,
         }
-        return "".join(version for version, applies in revised.items() if applies)
+        own = device.registered_code
+        return "".join(version for version, applies in revised.items() if applies) + own
+
+
+class ResolvedUpdate(UpdateChoice):
+    """An update path with its learning rate."""
+
+    learning_rate: Rate
+
+
+class Resolved(Experiment):
+    """An experiment of which nothing is left open: what :func:`noisyhw.training.resolve.resolve` returns."""
+
+    update: ResolvedUpdate
+    loss: Literal["cross_entropy", "squared_error"]
+    batch: Count
+    epochs: Count

@@ -10,20 +10,23 @@ from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .. import plugins
 from ..errors import CardError, choose
-from . import shipped
+from ..foreign import allow, reference
+from . import plugged, shipped
 from .device import DeviceCard
 from .experiment import Experiment
 from .kinds import MODELS, Family, belongs_elsewhere, other_kind
 from .messages import Block, at, choose_block, inner_blocks, validation_error
 from .sweep import SweepCard
+from .updates import written
 from .yaml_lines import Located, located, parse, read_mapping, shorten, shown, shown_path
 
 Setting: TypeAlias = tuple[list[str], Located]
 Model = TypeVar("Model", bound=BaseModel)
 
 _SHORT = ("task", "rule")
+NAMES_CODE = ("rule", "rule.name", "rule.file", "update.path", "network.module")
+"""Fields that may name a file with code."""
 
 
 def load_device(name_or_path: str | Path, sets: Sequence[str] = ()) -> DeviceCard:
@@ -116,7 +119,7 @@ def overlaid(tree: Located, sets: Sequence[str]) -> Located:
 
 def known_devices() -> dict[str, Path]:
     """Return the cards that a name can stand for: the shipped ones and those of plug-ins, name -> path."""
-    return shipped.shipped_devices() | plugins.device_cards()
+    return shipped.shipped_devices() | plugged.device_cards()
 
 
 def _reference(name_or_path: str | Path) -> Located:
@@ -209,9 +212,50 @@ def _expanded(card: Located, folder: Path) -> Located:
     for key in _SHORT:
         if key in entries and isinstance(entries[key].value, str):
             entries[key] = Located({"name": entries[key]}, entries[key].origin)
+    for block, field in (("update", "path"), ("network", "module")):
+        if block in entries:
+            entries[block] = _with_path(entries[block], field, folder)
+    if "rule" in entries:
+        entries["rule"] = _with_file(entries["rule"], folder)
+    if "task" in entries:
+        entries["task"] = _task(entries["task"])
     if "device" in entries:
         entries["device"] = _device(entries["device"], folder)
     return replace(card, value=entries)
+
+
+def _task(task: Located) -> Located:
+    """Somebody's own data replace another task as a whole; a task's name, laid over them, leaves nothing of them."""
+    if "version" in task.entries:
+        return replace(task, whole=True)
+    if "name" in task.entries:
+        return replace(task, value={"version": Located(None, task.origin), **task.entries})
+    return task
+
+
+def _with_path(block: Located, field: str, folder: Path) -> Located:
+    """A class's file, ``path: ./my_update.py:Mine``, is relative to the card that names it."""
+    path = block.entries.get(field) if isinstance(block.value, dict) else None
+    if path is None or not isinstance(path.value, str):
+        return block
+    where = reference(path.value, folder)
+    if where is None:
+        return block
+    return replace(block, value={**block.entries, field: Located(written(where), path.origin)})
+
+
+def _with_file(rule: Located, folder: Path) -> Located:
+    """``rule: ./my_rule.py:MyRule`` is short for a file and a name; the file is relative to its card."""
+    if not isinstance(rule.value, dict):
+        return rule
+    fields = dict(rule.value)
+    name, file = fields.get("name"), fields.get("file")
+    if name is not None and isinstance(name.value, str) and (where := reference(name.value, folder)):
+        fields["file"] = Located(str(where.file), name.origin)
+        fields["name"] = Located(where.name or "", name.origin)
+    elif file is not None and isinstance(file.value, str):
+        fields["file"] = Located(os.path.abspath(folder / Path(file.value).expanduser()), file.origin)
+    return replace(rule, value=fields)
 
 
 def _device(device: Located, folder: Path) -> Located:
@@ -264,7 +308,8 @@ def nested(keys: Sequence[str], node: Located, folder: Path | None) -> Located:
 
 def _option(key: str, value: object) -> Setting:
     flag = key.removesuffix(".name").replace("_", "-")
-    return key.split("."), located(value, f"option {key}" if "." in flag else f"option --{flag}")
+    keys = key.split(".")
+    return keys, _named_file(keys, located(value, f"option {key}" if "." in flag else f"option --{flag}"))
 
 
 def setting(text: str) -> Setting:
@@ -281,7 +326,18 @@ def setting(text: str) -> Setting:
     value = parse(written, origin, lines=False)
     if value is None:
         raise CardError(f"{origin}: no value after '='; null stands for the default")
-    return keys, value
+    return keys, _named_file(keys, value)
+
+
+def _named_file(keys: Sequence[str], value: Located) -> Located:
+    """What a person names by hand may run, and is relative to where they are."""
+    if ".".join(keys) not in NAMES_CODE or not isinstance(value.value, str):
+        return value
+    where = reference(value.value)
+    if where is None:
+        return value
+    allow(where.file)
+    return replace(value, value=written(where))
 
 
 def _checked(model: type[Model], tree: Located) -> Model:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from .base import SMALLEST, Card, Fraction, NonNegative, Positive, Share, Wide
+from .registered import NoiseBlock
 
 if TYPE_CHECKING:
     from .device import DeviceCard
@@ -16,7 +17,7 @@ ROUNDING = 1e-9
 """Shares that add up to 1 may be so much off in binary numbers."""
 
 
-class FlickerNoise(Card):
+class FlickerNoise(NoiseBlock):
     """1/f noise on every output node's read-out; its state lives on from read to read.
 
     Its one-sided spectrum is std^2 / (ln(high_hz / low_hz) f) from low_hz to high_hz.
@@ -36,8 +37,10 @@ class FlickerNoise(Card):
         return self
 
 
-class CellTelegraphNoise(Card):
+class CellTelegraphNoise(NoiseBlock):
     """A two-state offset of a cell's weight; its state lives on from pass to pass."""
+
+    scales = "amplitude"
 
     amplitude: NonNegative = Field(description="The offset is +amplitude or -amplitude, in weight units.")
     flip_probability: Fraction = Field(
@@ -48,17 +51,19 @@ class CellTelegraphNoise(Card):
     )
 
 
-class CommonNoise(Card):
+class CommonNoise(NoiseBlock):
     """Gaussian noise that all output nodes share, drawn afresh at each read."""
 
     std: NonNegative = Field(description="Standard deviation, in read-out units.")
 
 
-class WeightDependentNoise(Card):
+class WeightDependentNoise(NoiseBlock):
     """Gaussian noise of every cell, of std coefficient max (|w| / max)^exponent, drawn afresh at each read.
 
     With ``saturates_at``, of std coefficient max (1 - exp(-|w| / (saturates_at max))) instead.
     """
+
+    scales = "coefficient"
 
     coefficient: Share = Field(
         description="Std at |weight| = weights.max, as a share of it; with exponent 1 a share of any weight."

@@ -43,7 +43,7 @@ def plot_device(card: DeviceCard, folder: Path, seed: int = 0) -> tuple[list[Pat
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    prepared = [(panel, panel.prepare(card, seed)) for panel in PANELS]
+    prepared = [(panel, _prepared(panel, card, seed)) for panel in PANELS.values()]
     drawn = [(panel, done) for panel, done in prepared if not isinstance(done, str)]
     left_out = [f"{panel.name}: left out, {done}" for panel, done in prepared if isinstance(done, str)]
     files = [
@@ -52,6 +52,19 @@ def plot_device(card: DeviceCard, folder: Path, seed: int = 0) -> tuple[list[Pat
         for file in _save(_together(card, [(panel, drawing)]), folder, panel.name)
     ]
     return (_save(_together(card, drawn), folder, "device") if drawn else []) + files, left_out
+
+
+def _prepared(panel: Panel, card: DeviceCard, seed: int) -> Drawing | str:
+    """What draws a panel, or why it is left out; one of another package is drawn once to see whether it can be."""
+    if panel.prepare.__module__.startswith("noisyhw."):
+        return panel.prepare(card, seed)
+    try:
+        done = panel.prepare(card, seed)
+        if not isinstance(done, str):
+            done(new_figure(1, 1)[1][0])
+    except Exception as error:  # anything can go wrong in another package
+        return f"it fails with {type(error).__name__}: {error}"
+    return done
 
 
 def _together(card: DeviceCard, drawn: list[tuple[Panel, Drawing]]) -> Figure:

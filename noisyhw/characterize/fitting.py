@@ -27,7 +27,7 @@ FAR = 3.0
 CycleNoise = Literal["auto", "scales", "constant"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """What a fit found.
 
@@ -109,13 +109,13 @@ def _noise(path: Path, model: str, expected: float | None) -> Fitted:
         ][:1]
     rows = sum(map(len, reads.values()))
     return Fitted(
-        model,
-        path.name,
-        _digest(path),
-        rows,
-        tuple(reads),
-        parameters,
-        tuple(notes),
+        model=model,
+        file=path.name,
+        digest=_digest(path),
+        rows=rows,
+        devices=tuple(reads),
+        parameters=parameters,
+        notes=tuple(notes),
         reads=tuple(reads.values()),
     )
 
@@ -138,16 +138,16 @@ def _pulsed(path: Path, model: str, data: Responses, cycle_noise: CycleNoise) ->
             f"{left_out} pulses near the ends of the range were left out: a bound may have cut them."
         )
     return Fitted(
-        model,
-        path.name,
-        _digest(path),
-        rows,
-        tuple(one.name for one in data.devices),
-        parameters,
-        tuple(notes),
-        bounds,
-        fits[0].model.scales,
-        tuple(fits),
+        model=model,
+        file=path.name,
+        digest=_digest(path),
+        rows=rows,
+        devices=tuple(one.name for one in data.devices),
+        parameters=parameters,
+        notes=tuple(notes),
+        bounds=bounds,
+        scales=fits[0].model.scales,
+        pulses=tuple(fits),
     )
 
 

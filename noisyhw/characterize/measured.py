@@ -108,14 +108,14 @@ def _pulses(table: _Table, name: str, group: Vector, mapping: Mapping) -> Pulses
     differences = np.diff(np.unique(weights))
     return Pulses(
         name,
-        weights[:-1][kept],
-        np.diff(weights)[kept],
-        direction[1:][kept] > 0,
-        np.diff(kept, prepend=-2) == 1,
-        float(weights.min()),
-        float(weights.max()),
-        stops(weights),
-        float(differences.min()) if len(differences) else 0.0,
+        before=weights[:-1][kept],
+        change=np.diff(weights)[kept],
+        up=direction[1:][kept] > 0,
+        follows=np.diff(kept, prepend=-2) == 1,
+        low=float(weights.min()),
+        high=float(weights.max()),
+        stops=stops(weights),
+        rounding=float(differences.min()) if len(differences) else 0.0,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an engineer looks at: one function a panel. A panel of your own is one more entry in PANELS."""
+"""What an engineer looks at: one function a panel. One of another package is an entry point, or ``PANELS.add(it)``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from ..cards.device import DeviceCard, ReadNoise
 from ..devices.converters import level_spacing
 from ..devices.read_noise import gaussian_std
+from ..plugins import instance_of
+from ..registry import Registry
 from . import probe
 from .ageing_panel import ageing
 from .ir_drop_panel import ir_drop
@@ -110,7 +112,7 @@ def _spectrum(card: DeviceCard, frequency: Vector, x: Tensor) -> Vector:
 
 def pulse_response(card: DeviceCard, seed: int) -> Drawing | str:
     """Cycles of pulses up and down to saturation; or, for cells that are programmed, the weight over its target."""
-    if card.update.kind in ("exact", "programmed") and card.preset is None:
+    if card.update.kind not in ("pulsed", "one_sided") and card.preset is None:
         return _programming(card, seed)
     pulses, weights = probe.sweeps(card, CELLS, CYCLES, seed)
     middle, spread = weights.mean(1), weights.std(1)
@@ -178,7 +180,7 @@ def bounds_spread(card: DeviceCard, seed: int) -> Drawing | str:
 
 def steps_spread(card: DeviceCard, seed: int) -> Drawing | str:
     """Step up and down of every cell at weight zero."""
-    if card.update.kind in ("exact", "programmed") or card.preset is not None:
+    if card.update.kind not in ("pulsed", "one_sided") or card.preset is not None:
         return "the card's cells are not pulsed"
     return _spread(probe.cell_steps(card, 4 * CELLS, seed), ("up", "down"), "mean step at weight 0", "steps")
 
@@ -197,7 +199,7 @@ def _spread(values: tuple[Tensor, Tensor], labels: tuple[str, str], xlabel: str,
     return draw
 
 
-PANELS: tuple[Panel, ...] = (
+_SHIPPED = (
     Panel("read-noise", "Reads at a fixed input", read_noise_histogram),
     Panel("noise-spectrum", "Spectrum of successive reads", noise_spectrum),
     Panel("pulse-response", "Writing", pulse_response),
@@ -207,4 +209,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("ageing", "Ageing", ageing),
     Panel("ir-drop", "What cells lose to the wires", ir_drop),
 )
-"""In the order of the figure."""
+PANELS: Registry[Panel] = Registry(
+    "device panel", {panel.name: panel for panel in _SHIPPED}, instance_of(Panel)
+)
+"""In the order of the figure; those of plug-ins come last."""

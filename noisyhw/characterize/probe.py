@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import Converter, DeviceCard, Periphery, Weights
-from ..devices.device import Device
+from ..device import Device
 from ..devices.ir_drop_exact import exact_read
 from ..streams import stream
 from ..tiles.base import Tile
@@ -69,7 +69,7 @@ def reads(card: DeviceCard, count: int, outputs: int, seed: int) -> tuple[Tensor
 
 def step_at_zero(card: DeviceCard) -> tuple[float, float]:
     """Mean step up and down of a cell at weight zero, both positive; NaN for cells without pulses."""
-    if card.update.kind in ("exact", "programmed") or card.preset is not None:
+    if card.update.kind not in ("pulsed", "one_sided") or card.preset is not None:
         return math.nan, math.nan
     sizes = []
     for sign in (1.0, -1.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +31,7 @@ class Pulses:
     """
 
     name: str
+    _: KW_ONLY
     before: Vector
     change: Vector
     up: Mask

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..cards.experiment import Network
-from ..devices.device import Device
+from ..device import Device
 from ..errors import UsageError, choose
 from ..streams import stream
 from ..tiles.base import Tile
@@ -28,6 +28,7 @@ def build_chip(
     device: Device,
     sizes: Sequence[int],
     network: Network | None = None,
+    *,
     loss: str = "cross_entropy",
     decorrelated: bool = False,
     seed: int = 0,
@@ -72,15 +73,26 @@ def build_chip(
         weight = initial_weight(network.init, outputs, inputs, stream(seed, name, "init", device=where))
         slope = None if index == len(shapes) - 1 else network.leaky_slope
         patches = cuts[index] if index < len(cuts) else None
-        tile = _tile(device, weight, network.weight_scaling, seed, name)
+        tile = scaled_tile(device, weight, network.weight_scaling, seed, name)
         r_tile = None
         if decorrelated and decorrelation_on == "tile":
             r_tile = device.tile(torch.eye(inputs, device=where), seed, f"{name}/decorrelation")
-        layers.append(Layer(tile, network.bias, decorrelated, slope, where, patches, r_tile, centred))
+        layers.append(
+            Layer(
+                tile,
+                bias=torch.zeros(outputs, device=where) if network.bias else None,
+                decorrelated=decorrelated,
+                slope=slope,
+                patches=patches,
+                r_tile=r_tile,
+                centred=centred,
+            )
+        )
     return Chip(layers, LOSSES[loss], seed, where)
 
 
-def _tile(device: Device, weight: Tensor, share: float | None, seed: int, name: str) -> Tile:
+def scaled_tile(device: Device, weight: Tensor, share: float | None, seed: int, name: str) -> Tile:
+    """Make a tile, behind a digital factor where the weights are to fill a share of the device's range."""
     if not share:
         return device.tile(weight, seed, name)
     factor = range_factor(weight, share, bound_to_fill(device))

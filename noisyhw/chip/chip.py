@@ -1,4 +1,4 @@
-"""A chip: layers in a row. It can be observed; what it holds cannot."""
+"""A chip: layers, wired to a network. It can be observed; what it holds cannot."""
 
 from __future__ import annotations
 
@@ -10,33 +10,40 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..observation import Injection, Observation
-from ..rules.base import Knows, Rule
+from ..rules.base import Knows, Probe, Rule, needs_injection
 from ..streams import normal_, stream
+from .graph import Chain, Graph
 from .layer import Layer
 from .losses import Loss
-from .twin import gradients
+from .twin import gradients, output_error
 
 
 class Chip:
-    """A fully connected network on tiles.
+    """A network on tiles.
 
     Args:
-        layers: from input to output.
+        layers: in the order in which they are first read.
         loss: per-sample loss of outputs and targets.
         seed: the run's seed (for the learner's own perturbations).
+        device: where tensors live.
+        graph: how the layers are wired; None: one after another.
     """
 
-    def __init__(self, layers: list[Layer], loss: Loss, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, layers: list[Layer], loss: Loss, seed: int, device: torch.device, graph: Graph | None = None
+    ) -> None:
         self.layers = layers
         self.loss = loss
+        self.graph = graph or Chain(layers)
         self.generator = stream(seed, "perturbation", device=device)
 
     def predict(self, x: Float[Tensor, "samples inputs"]) -> Float[Tensor, "samples outputs"]:
         """One pass, as noisy as the device is."""
-        values = x[None]
-        for layer in self.layers:
-            values = layer.activate(layer.read(layer.prepare(values)))
-        return values[0]
+        return self.graph.run(x[None], self._read)[0]
+
+    def _read(self, place: int, values: Tensor) -> Tensor:
+        layer = self.layers[self.graph.places[place]]
+        return layer.read(layer.prepare(values))
 
     def observe(
         self,
@@ -45,6 +52,7 @@ class Chip:
         rule: Rule,
         std: float = 0.0,
         passes: int = 1,
+        *,
         antithetic: bool = False,
     ) -> Observation:
         """Show the chip a batch, once as the baseline and then as often as the rule wants.
@@ -67,37 +75,26 @@ class Chip:
         """
         if not isinstance(rule, Rule):
             raise UsageError(f"rule: give a rule, e.g. get_rule('danp')[0], got {rule!r}")
-        if rule.knows is Knows.INJECTED and std <= 0:
+        if needs_injection(rule) and std <= 0:
             raise UsageError(f"std: {rule.name} learns from its own perturbation; give one above 0")
-        probes = rule.probes(len(self.layers)) * passes
+        places = len(self.graph.places)
+        probes = rule.probes(places) * passes
         if antithetic and len(probes) != 1:
             raise UsageError(f"antithetic: takes one noisy pass, and {rule.name} was to make {len(probes)}")
-        known_std = 2 * std if antithetic else std
-        known = rule.knows is Knows.INJECTED and std > 0
-        injected: list[Tensor] = []
-        pre_activations, inputs = [], []
-        values = x[None]
-        for index, layer in enumerate(self.layers):
-            reads = 1 + len(probes) if index == 0 else None
-            prepared = layer.prepare(values, reads)
-            inputs.append(
-                prepared[0].clone() if len(prepared) > 1 else prepared[0]
-            )  # the others are not kept
-            a = layer.read(prepared, reads if layer.r_tile is None else None)
-            if std > 0 and probes:
-                noise = self._inject_(a, [probe[index] for probe in probes], std)
-                if antithetic:
-                    a[0].sub_(noise[0])
-                    noise *= 2
-                injected += [noise] if known else []
-            pre_activations.append(a)
-            values = layer.activate(a)
+        watch = _Passes(self, rule, passes, std, antithetic)
+        self.graph.next_batch()
+        outputs = self.graph.run(x[None], watch.read, 1 + len(probes), learning=True)
+        self.graph.take_up()
+        baseline = [a[0] for a in watch.pre_activations]
+        knows_outputs = Knows.OUTPUT_ERROR in rule.knows
         return Observation(
-            pre_activations=tuple(pre_activations),
-            losses=self.loss(values, target),
-            inputs=tuple(inputs),
-            injected=Injection(known_std, tuple(injected), _probed(probes)) if known else None,
-            gradient=gradients(self.layers, self.loss, x, target) if rule.knows is Knows.GRADIENT else None,
+            pre_activations=tuple(watch.pre_activations),
+            losses=self.loss(outputs, target),
+            inputs=tuple(watch.inputs),
+            injected=watch.injection() if needs_injection(rule) else None,
+            gradient=gradients(self, x, target) if Knows.GRADIENT in rule.knows else None,
+            output_error=output_error(self.loss, outputs[0], target) if knows_outputs else None,
+            slopes=tuple(map(self.graph.slope, range(places), baseline)) if knows_outputs else None,
         )
 
     def _inject_(self, a: Tensor, probed: list[bool], std: float) -> Tensor:
@@ -130,13 +127,73 @@ class Chip:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
-        return {"layers": [layer.state() for layer in self.layers], "generator": self.generator.get_state()}
+        graph = self.graph.state()
+        return {
+            "layers": [layer.state() for layer in self.layers],
+            "generator": self.generator.get_state(),
+        } | ({} if graph is None else {"graph": graph})
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
         for layer, saved in zip(self.layers, state["layers"], strict=True):
             layer.load(saved)
         self.generator.set_state(state["generator"].cpu())
+        self.graph.load(state.get("graph"))
+
+
+class _Passes:
+    """Reads the layers of a batch's passes, perturbs them, and keeps what a rule may see."""
+
+    def __init__(self, chip: Chip, rule: Rule, passes: int, std: float, antithetic: bool) -> None:
+        places = len(chip.graph.places)
+        self.chip, self.std, self.antithetic = chip, std, antithetic
+        self.probes: tuple[Probe, ...] = rule.probes(places) * passes
+        self.weight_probes: tuple[Probe, ...] = rule.weight_probes(places) * passes
+        self.known = needs_injection(rule)
+        self.pre_activations: list[Tensor] = []
+        self.inputs: list[Tensor] = []
+        self.noise: list[Tensor] = []
+        self.weights: dict[int, Tensor] = {}
+
+    def read(self, place: int, values: Tensor) -> Tensor:
+        """Read a layer once a pass, with what is injected there."""
+        layer = self.chip.layers[self.chip.graph.places[place]]
+        reads = 1 + len(self.probes) if len(values) == 1 else None  # all passes have the same values
+        prepared = layer.prepare(values, reads)
+        self.inputs.append(
+            prepared[0].clone() if len(prepared) > 1 else prepared[0]
+        )  # the others are not kept
+        a = layer.read(prepared, reads if layer.r_tile is None else None)
+        if any(probe[place] for probe in self.weight_probes):
+            self._perturb_weights_(a, prepared, place, layer)
+        if self.std > 0 and self.probes:
+            noise = self.chip._inject_(a, [probe[place] for probe in self.probes], self.std)
+            if self.antithetic:
+                a[0].sub_(noise[0])
+                noise *= 2
+            self.noise += [noise] if self.known else []
+        self.pre_activations.append(a)
+        return a
+
+    def _perturb_weights_(self, a: Tensor, prepared: Tensor, place: int, layer: Layer) -> None:
+        """Add what a perturbation of the weights adds to the read-outs; it is one for all samples of a pass."""
+        passes = [p for p, probe in enumerate(self.weight_probes) if probe[place]]
+        number = self.chip.graph.places[place]
+        if number not in self.weights:
+            noise = torch.empty((len(passes), layer.tile.outputs, layer.tile.inputs), device=a.device)
+            self.weights[number] = normal_(noise, self.chip.generator).mul_(self.std)
+        for noise, p in zip(self.weights[number], passes, strict=True):
+            vectors = prepared[1 + p if len(prepared) > 1 else 0]
+            a[1 + p].add_((vectors @ noise.t()).view_as(a[1 + p]))
+
+    def injection(self) -> Injection:
+        """What was injected, as the rule may know it."""
+        std = 2 * self.std if self.antithetic else self.std
+        places = self.chip.graph.places
+        none = self.pre_activations[0].new_zeros(0, 0, 0)
+        weights = tuple(self.weights.get(number, none) for number in places) if self.weights else ()
+        weight_passes = _probed(self.weight_probes) if self.weights else ()
+        return Injection(std, tuple(self.noise), _probed(self.probes), weights, weight_passes)
 
 
 def _probed(probes: tuple[tuple[bool, ...], ...]) -> tuple[tuple[int, ...], ...]:

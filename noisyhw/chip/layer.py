@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ..rules.base import Change, LayerShape
 from ..tiles.base import Tile
 from .decorrelation import decorrelate
-from .patches import Patches
+
+
+@runtime_checkable
+class Cut(Protocol):
+    """Cuts samples into the vectors that a tile reads."""
+
+    @property
+    def count(self) -> int:
+        """Vectors of one sample."""
+
+    def cut(self, x: Tensor) -> Tensor:
+        """[passes, samples, ...] to [passes, samples * count, inputs]."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A sample that is several vectors already, one behind the other."""
+
+    count: int
+    size: int
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Take them apart (see :class:`Cut`)."""
+        return x.reshape(x.shape[0], -1, self.size)
+
+
+@runtime_checkable
+class Path(Protocol):
+    """An update path, as far as a layer asks it for anything."""
+
+    def apply(self, x: Tensor, d: Tensor) -> None:
+        """Update along -mean d x^T."""
+
+    def apply_change(self, gradient: Tensor) -> None:
+        """Update along the negative of a gradient."""
+
+
+P = TypeVar("P", bound=Path)
 
 
 class Layer:
@@ -33,19 +73,20 @@ class Layer:
     def __init__(
         self,
         tile: Tile,
-        bias: bool,
-        decorrelated: bool,
-        slope: float | None,
-        device: torch.device,
-        patches: Patches | None = None,
+        *,
+        bias: Tensor | None = None,
+        decorrelated: bool = False,
+        slope: float | None = None,
+        patches: Cut | None = None,
         r_tile: Tile | None = None,
         centred: bool = False,
     ) -> None:
+        where = tile.twin().device
         self.tile = tile
         self.r_tile = r_tile
-        self.bias = torch.zeros(tile.outputs, device=device) if bias else None
-        self.r = torch.eye(tile.inputs, device=device) if decorrelated and r_tile is None else None
-        self.mean = torch.zeros(tile.inputs, device=device) if centred else None
+        self.bias = bias
+        self.r = torch.eye(tile.inputs, device=where) if decorrelated and r_tile is None else None
+        self.mean = torch.zeros(tile.inputs, device=where) if centred else None
         self.slope = slope
         self.patches = patches
         self.count = patches.count if patches else 1
@@ -94,11 +135,46 @@ class Layer:
         return y.reshape(y.shape[0], -1, self.units)
 
     def factors(
-        self, inputs: Float[Tensor, "vectors inputs"], signal: Float[Tensor, "samples units"]
+        self, inputs: Float[Tensor, "vectors inputs"], signal: Float[Tensor, "samples units"], places: int = 1
     ) -> tuple[Float[Tensor, "vectors inputs"], Float[Tensor, "vectors outputs"]]:
-        """What a tile's update is made from: the mean of d x^T over vectors is the mean over samples of their sums."""
+        """What a tile's update is made from: the mean of d x^T over vectors is the mean over samples of their sums.
+
+        ``places``: how often the layer was read with other values in one pass; samples are then those of all places.
+        """
         d = signal.reshape(-1, self.tile.outputs)
-        return inputs, d if self.count == 1 else d * self.count
+        reads = self.count * places
+        return inputs, d if reads == 1 else d * reads
+
+    @property
+    def shape(self) -> LayerShape:
+        """What a rule may know of this layer."""
+        return LayerShape(self.tile.outputs, self.tile.inputs, self.count)
+
+    @property
+    def digital(self) -> list[Tensor]:
+        """Numbers that a digital optimizer moves."""
+        return [] if self.bias is None else [self.bias]
+
+    def path(self, make: Callable[[Tile], P]) -> P | None:
+        """Make the update path of this layer's tile; None: it has none."""
+        return make(self.tile)
+
+    def update(
+        self, path: Path | None, x: Float[Tensor, "vectors inputs"], d: Float[Tensor, "vectors outputs"]
+    ) -> None:
+        """Let the tile be updated along -mean d x^T, and hand the bias its gradient."""
+        if path is not None:
+            path.apply(x, d)
+        if self.bias is not None:
+            self.bias.grad = d.mean(0)
+
+    def change(self, path: Path | None, changes: Sequence[Change]) -> None:
+        """Let the tile be updated along the negative sum of ready-made changes, and hand the bias its own."""
+        if path is not None:
+            path.apply_change(sum_of([one.weight for one in changes]))
+        if self.bias is not None:
+            own = [one.bias for one in changes if one.bias is not None]
+            self.bias.grad = sum_of(own) if own else torch.zeros_like(self.bias)
 
     def activate(self, a: Float[Tensor, "passes samples units"]) -> Float[Tensor, "passes samples units"]:
         """Apply the activation function."""
@@ -120,3 +196,8 @@ class Layer:
                 own.copy_(saved)
         if self.mean is not None:
             self.mean.copy_(state["mean"])
+
+
+def sum_of(parts: Sequence[Tensor]) -> Tensor:
+    """Sum of tensors of one shape; that of one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(0)

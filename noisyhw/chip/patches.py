@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -27,6 +27,7 @@ class Patches:
     kernel: int
     stride: int = 1
     padding: int = 0
+    _: KW_ONLY
     channels_first: bool = False
 
     @property

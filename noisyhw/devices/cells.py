@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..cards.base import Card
 from ..cards.device import DeviceCard, ProgrammedUpdate, ProgrammingNoise, Weights
 from ..cards.verify import Verify
 from ..products import product
@@ -47,6 +48,12 @@ class Cells(abc.ABC):
     ``weight`` is what a read multiplies with. Only this class and its children change it.
     """
 
+    name: ClassVar[str]
+    """The ``kind`` of the card's ``update`` block."""
+    options: ClassVar[type[Card] | None] = None
+    """The model of that block, of cells that are not shipped: it has ``kind: Literal[...]``."""
+    revision: ClassVar[str] = ""
+    """Of the arithmetic of cells that are not shipped, raised when their numbers change."""
     weight: Float[Tensor, "outputs inputs"]
     step: float | None
     """The smallest change that a write can or should make, in weight units; None: any."""
@@ -56,6 +63,11 @@ class Cells(abc.ABC):
         self.device_draws = stream(seed, name, "device", device=weight.device)
         self.generator = stream(seed, name, "write", device=weight.device)
         self.bounds = Bounds(card.weights, shape, self.device_draws)
+
+    @classmethod
+    def accepts(cls, card: DeviceCard) -> bool:
+        """Whether a card whose update is of this kind asks for these cells, where several classes share a kind."""
+        return True
 
     @abc.abstractmethod
     def write(self, change: Float[Tensor, "outputs inputs"]) -> None:
@@ -88,6 +100,8 @@ class Cells(abc.ABC):
 class ExactCells(Cells):
     """A write does exactly what it is asked to, up to the bounds."""
 
+    name = "exact"
+
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)
         self.step = None
@@ -116,6 +130,8 @@ class ProgrammedCells(Cells):
     Attributes:
         events: programming events of every cell so far, retries among them, [outputs, inputs].
     """
+
+    name = "programmed"
 
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)

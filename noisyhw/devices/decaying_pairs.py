@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..cards.device import DeviceCard
 from .one_sided import OneSidedCells
 from .pulsed import LARGEST_PULL, Move
 
@@ -26,6 +27,11 @@ class DecayingPairs(OneSidedCells):
     Source: ExpStepDevice of aihwkit 1.2.0 with its complex cycle-to-cycle noise, which its authors fitted to the
     phase-change memory of Nandakumar et al., Front. Neurosci. 14:406 (2020).
     """
+
+    @classmethod
+    def accepts(cls, card: DeviceCard) -> bool:
+        """Whether these cells are what the card asks for (see :class:`.Cells`)."""
+        return card.has_pairs_one_by_one
 
     def _send(self, counts: Tensor) -> None:
         if self.update.refresh == "pulse":

@@ -27,6 +27,13 @@ class OneSidedCells(Cells):
     :class:`~.decaying_pairs.DecayingPairs`.
     """
 
+    name = "one_sided"
+
+    @classmethod
+    def accepts(cls, card: DeviceCard) -> bool:
+        """Whether these cells are what the card asks for (see :class:`.Cells`)."""
+        return not card.has_pairs_one_by_one
+
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)
         assert isinstance(card.update, OneSidedUpdate)

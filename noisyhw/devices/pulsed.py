@@ -52,6 +52,13 @@ class PulsedCells(Cells):
             single one stops at 2^24.
     """
 
+    name = "pulsed"
+
+    @classmethod
+    def accepts(cls, card: DeviceCard) -> bool:
+        """Whether these cells are what the card asks for (see :class:`.Cells`)."""
+        return not card.has_shape
+
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)
         assert isinstance(card.update, PulsedUpdate)

@@ -13,6 +13,7 @@ from ..streams import normal_, stream
 from .cell_flicker import fresh_share
 from .common_noise import Common
 from .flicker import Flicker
+from .noise import sources
 from .weight_dependent import WeightDependent
 
 
@@ -42,6 +43,7 @@ class ReadNoiseSource:
         self.common = Common(card.common, seed, name, device) if card.common else None
         self.generator = stream(seed, name, "read", device=device)
         self.telegraph = Telegraph(card.telegraph, outputs, self.generator) if card.telegraph else None
+        self.registered = sources(card.registered, outputs, seed, name, device)
 
     def add_(
         self,
@@ -68,6 +70,8 @@ class ReadNoiseSource:
             self.common.add_(reads)
         if self.card.mean:
             reads.add_(self.card.mean)
+        for source in self.registered.values():
+            source.add_(reads, inputs, weight)
 
     def _of_cells(self, inputs: Tensor, weight: Tensor) -> Tensor | float:
         """Variance of the read-outs that cells' noise of this one read makes."""
@@ -82,7 +86,8 @@ class ReadNoiseSource:
     @property
     def memoryless(self) -> bool:
         """Whether a read's noise does not hang on the reads before."""
-        return self.telegraph is None and self.flicker is None
+        own = all(source.memoryless for source in self.registered.values())
+        return self.telegraph is None and self.flicker is None and own
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""
@@ -92,7 +97,7 @@ class ReadNoiseSource:
             "telegraph": telegraph,
             "flicker": self.flicker.state() if self.flicker else None,
             "common": self.common.state() if self.common else None,
-        }
+        } | {f"registered {name}": source.state() for name, source in self.registered.items()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
@@ -103,6 +108,8 @@ class ReadNoiseSource:
             self.flicker.load(state["flicker"])
         if self.common is not None:
             self.common.load(state["common"])
+        for name, source in self.registered.items():
+            source.load(state[f"registered {name}"])
 
 
 def gaussian_std(

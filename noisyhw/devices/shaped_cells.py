@@ -58,6 +58,11 @@ class ShapedCells(PulsedCells):
     All arithmetic is in shares of each cell's range, and in numbers that stay finite for any card.
     """
 
+    @classmethod
+    def accepts(cls, card: DeviceCard) -> bool:
+        """Whether these cells are what the card asks for (see :class:`.Cells`)."""
+        return card.has_shape
+
     def __init__(self, card: DeviceCard, weight: Tensor, seed: int, name: str) -> None:
         super().__init__(card, weight, seed, name)
         self.shape = make_shape(card, (weight.shape[0], weight.shape[1]), self.device_draws)

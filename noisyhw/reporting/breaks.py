@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..cards.device import PROVENANCE
 from ..cards.experiment import TaskCard
 from ..chip.losses import squared_error
 from ..errors import NoisyhwError
-from ..tasks import get_task
+from ..tasks import task_of
 from .axes import Axis, axis
 from .layout import Layout
 from .source import EXPERIMENT
@@ -45,6 +45,7 @@ class Line:
     keys: Mapping[str, Any]
     x: str
     reference: str
+    _: KW_ONLY
     lead: Lead | None
     point: BreakPoint | None
     why: str | None
@@ -59,7 +60,7 @@ def nothing_learned(task: Mapping[str, Any], metric: str, data_dir: Path | None 
     """
     card = TaskCard.model_validate(task)
     try:
-        known = get_task(card.name)
+        known = task_of(card)
         if metric == "test_accuracy":
             return 1 / known.outputs
         if known.kind != "regression" or known.found(data_dir) is None:
@@ -110,23 +111,33 @@ def _line(
 ) -> Line:
     values = tuple(float(value) for value in table.columns)
     if nothing is None:
-        return Line(own, x, "none", None, None, "needs the data: give --data-dir", values)
+        return Line(
+            own, x, "none", lead=None, point=None, why="needs the data: give --data-dir", values=values
+        )
     means = table.mean()
     if means.isna().all():
-        return Line(own, x, "none", None, None, "no finished run", values)
+        return Line(own, x, "none", lead=None, point=None, why="no finished run", values=values)
     best = int(np.nanargmax(means if layout.higher_is_better else -means))
     reference, there = ("ideal device", tuple(ideal)) if ideal else _own_best(table, values, layout)
     if not there:
-        return Line(own, x, reference, None, None, "no seed has a run where the others are best", values)
+        return Line(
+            own,
+            x,
+            reference,
+            lead=None,
+            point=None,
+            why="no seed has a run where the others are best",
+            values=values,
+        )
     lead = Lead(there, nothing)
     if (why := lead.why_none(layout.higher_is_better)) is not None:
-        return Line(own, x, reference, lead, None, why, values)
+        return Line(own, x, reference, lead=lead, point=None, why=why, values=values)
     leads = table.to_numpy(dtype=float)[:, best:]
     leads = (leads - nothing) / (lead.best - nothing)
     if np.nanmean(leads[:, 0]) < HALF:
-        return Line(own, x, reference, lead, None, "never comes half the way", values)
+        return Line(own, x, reference, lead=lead, point=None, why="never comes half the way", values=values)
     point = break_point(values[best:], leads.tolist(), by_factors if along.log else linear)
-    return Line(own, x, reference, lead, point, None, values[best:])
+    return Line(own, x, reference, lead=lead, point=point, why=None, values=values[best:])
 
 
 def _own_best(table: pd.DataFrame, values: Sequence[float], layout: Layout) -> tuple[str, tuple[float, ...]]:

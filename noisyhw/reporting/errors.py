@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from ..cards.experiment import TaskCard
 from ..errors import NoisyhwError
-from ..tasks import get_task
+from ..tasks import task_of
 
 SURE = 0.975
 """Quantile of a two-sided test at 5 %."""
@@ -108,7 +108,7 @@ def images_of(experiments: Sequence[Mapping[str, Any]], metric: str) -> Images:
     if metric != "test_accuracy" or not cards:
         return UNKNOWN
     try:
-        numbers = {get_task(card.name).test_samples(card) for card in cards}
+        numbers = {task_of(card).test_samples(card) for card in cards}
     except NoisyhwError:
         return UNKNOWN
     own = all(card.folds is not None and card.fold is None for card in cards)

@@ -11,12 +11,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from .. import __version__
 from ..errors import RunError
 from ..sweeps.store import MARK
 from ..training.files import write_atomically, write_text
+from ..version import __version__
+from .panel import Picture
 from .source import read_sources
-from .study import Picture, Study, studies
+from .study import Study, studies
 from .style import DARK, FAINT, INK, LIGHT, inlined, styled, svg_text
 
 HTML, MARKDOWN = "index.html", "report.md"

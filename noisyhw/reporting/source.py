@@ -29,7 +29,7 @@ Curves = dict[str, tuple[list[int], list[float]]]
 """Identity -> epochs and the metric after each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Runs that belong together.
 

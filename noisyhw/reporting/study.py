@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import figures, learning
 from .axes import axis, label
 from .breaks import Line, break_lines, ideal_runs, nothing_learned, with_values
-from .canvas import MAX_PANELS
 from .differences import Difference, differences, point_keys
 from .errors import images_of
-from .layout import COST, Layout, lay_out
+from .layout import Layout, lay_out
+from .panel import MAX_SWEPT, Findings, Picture, runs_a_point
+from .pictures import pictures, plain
 from .source import EXPERIMENT, Source
 from .statistics import COUNTS, summarize
-from .style import COLOURS
 from .tables import (
     Table,
     breaks_table,
@@ -33,10 +31,8 @@ from .tables import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-MAX_SWEPT = 4
-"""Swept fields that get figures of their own."""
 NOT_TUNED = (
     "none. Learning rate and perturbation are the card's or the task's own (the task's were chosen for danp) for every "
     "rule, device and point, and were not searched for: a difference or a break point here is one at these settings."
@@ -46,17 +42,7 @@ MANY_LOST = 12
 """Lost runs from which on they are also counted by reason."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure, its file's name, its title and its caption."""
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """What a page shows of one source and task.
 
@@ -101,14 +87,10 @@ def studies(sources: Sequence[Source], data_dir: Path | None = None) -> list[Stu
         tasks = list(dict.fromkeys(source.table["task"]))
         for task in tasks:
             runs = source.table[source.table["task"] == task]
-            name = f"{len(found) + 1}-{_plain(source.name)}"
+            name = f"{len(found) + 1}-{plain(source.name)}"
             title = source.title if len(tasks) == 1 else f"{source.title}: {task}"
             found.append(_study(name, title, source, runs, [one.table for one in sources], data_dir))
     return found
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
 def _study(
@@ -126,7 +108,7 @@ def _study(
     lost = runs["status"].isin(["diverged", "failed"])
     told = [lost_table(f"lost-{name}", runs, keys)] if lost.any() else []
     told += [reasons_table(f"reasons-{name}", runs)] if lost.sum() >= MANY_LOST else []
-    pictures: list[Picture] = []
+    drawn: tuple[Picture, ...] = ()
     breaks: list[Table] = []
     gaps: list[Difference] = []
     if points["n"].sum():
@@ -137,7 +119,8 @@ def _study(
             for i, (x, of_x) in enumerate(lines.items())
         ]
         gaps = differences(with_values(runs, layout.metric, nothing), layout, images)
-        pictures = list(_pictures(name, source, runs, points, layout, lines, nothing))
+        found = Findings(source=source, runs=runs, points=points, layout=layout, lines=lines, nothing=nothing)
+        drawn = pictures(name, found)
     return Study(
         name=name,
         title=title,
@@ -147,7 +130,7 @@ def _study(
         environments=tuple(dict.fromkeys(map(told_environment, source.environments))),
         table=points,
         runs=runs.drop(columns=EXPERIMENT),
-        pictures=tuple(pictures),
+        pictures=drawn,
         breaks=tuple(breaks),
         points=points_table(f"points-{name}", points, layout, keys, images),
         gaps=differences_table(f"gaps-{name}", gaps, point_keys(layout), layout, images) if gaps else None,
@@ -175,76 +158,6 @@ def _lines(
     return {x: break_lines(valued, layout, x, nothing, ideal) for x in strains}
 
 
-def _pictures(
-    name: str,
-    source: Source,
-    runs: pd.DataFrame,
-    points: pd.DataFrame,
-    layout: Layout,
-    lines: Mapping[str, list[Line]],
-    nothing: float | None,
-) -> Iterator[Picture]:
-    metric = label(layout.metric)
-    n = _n(points)
-    for number, x in enumerate(layout.xs[:MAX_SWEPT], 1):
-        along = axis(x, runs[x].tolist())
-        drawn = figures.robustness(points, layout, along, lines.get(x, []), nothing)
-        caption = f"Mean (line) and range from the lowest to the highest run (band, bar); {n}."
-        caption += _marks(lines.get(x, []), along.log and 0.0 in along.numbers) + _capped(points, layout, x)
-        yield Picture(
-            f"{name}-robustness-{number}", f"{metric.capitalize()} against {along.label}", caption, drawn
-        )
-        if along.ordered or layout.hue == "rule":
-            drawn = figures.heat_map(points, layout, along)
-            caption = f"Mean, and below it the lowest and highest run; {n}. A star: other runs of that point were lost."
-            yield Picture(f"{name}-map-{number}", f"{metric.capitalize()} by {along.label}", caption, drawn)
-    if COST in layout.xs and layout.hue != COST:
-        caption = (
-            f"Bars run from the lowest to the highest run; {n}. Grey: what no cheaper or better point beats."
-        )
-        yield Picture(
-            f"{name}-passes",
-            f"{metric.capitalize()} against cost",
-            caption,
-            figures.pareto(points, layout, COST),
-        )
-    for number, x in enumerate(layout.sampled[:MAX_SWEPT], 1):
-        caption = f"Points drawn at random: the other fields differ from point to point too; {n}."
-        title = f"{metric.capitalize()} against {label(x)}"
-        yield Picture(f"{name}-sample-{number}", title, caption, figures.scatter(points, layout, x))
-    yield from _learning(name, source, runs, layout)
-
-
-def _learning(name: str, source: Source, runs: pd.DataFrame, layout: Layout) -> Iterator[Picture]:
-    chosen = learning.choose(runs, layout)
-    curves = source.curves(chosen.identities, layout.metric)
-    finished = runs[runs["identity"].isin(list(curves))]
-    if len(finished):
-        caption = "Mean and range over seeds, by epoch; nothing was chosen on test data."
-        caption += f" Drawn: {chosen.said}." if chosen.said else ""
-        drawn = learning.draw(chosen, curves, layout)
-        yield Picture(f"{name}-curves", f"Learning curves: {label(layout.metric)}", caption, drawn)
-
-
-def _n(points: pd.DataFrame) -> str:
-    low, high = int(points["n"].min()), int(points["n"].max())
-    return f"n = {high} runs a point" if low == high else f"n = {low} to {high} runs a point"
-
-
-def _marks(lines: Sequence[Line], zero: bool) -> str:
-    found = any(line.point is not None and math.isfinite(line.point.value) for line in lines)
-    marks = " Diamonds: break points, with the range of the seeds' own." if found else ""
-    return marks + (" The axis is logarithmic; zero stands apart, to the left." if zero else "")
-
-
-def _capped(points: pd.DataFrame, layout: Layout, x: str) -> str:
-    keys = layout.panel_keys(x)
-    number = len(points[keys].drop_duplicates()) if keys else 1
-    hues = points[layout.hue].nunique(dropna=False)
-    said = f" {MAX_PANELS} of {number} panels are drawn; the table has all." if number > MAX_PANELS else ""
-    return said + (f" {COLOURS} of {hues} lines are drawn; the table has all." if hues > COLOURS else "")
-
-
 def _facts(runs: pd.DataFrame, layout: Layout, points: pd.DataFrame) -> dict[str, str]:
     counts = {status: int((runs["status"] == status).sum()) for status in COUNTS}
     seconds = pd.to_numeric(runs.drop_duplicates("identity")["seconds"]).sum()
@@ -258,7 +171,7 @@ def _facts(runs: pd.DataFrame, layout: Layout, points: pd.DataFrame) -> dict[str
         "Runs": ", ".join(
             f"{number} {status}" for status, number in counts.items() if number or status != "to do"
         ),
-        "Points": f"{len(points)}, {_n(points)}",
+        "Points": f"{len(points)}, {runs_a_point(points)}",
         "Computed": f"{_duration(float(seconds))} of one core's time"
         + (f", {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") if dates else ""),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Final, Literal
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..cards.experiment import Network
 from ..chip.build import build_chip
 from ..chip.chip import Chip
-from ..devices.device import Device
+from ..device import Device
 from ..observation import Layerwise, Observation
 from ..rules import get_rule
 from ..streams import stream
@@ -59,7 +59,7 @@ class Bench:
         """The same network at every call."""
         sizes = (self.x.shape[1], *self.hidden, self.classes)
         device = Device("ideal")
-        chip = build_chip(device, sizes, Network(), "cross_entropy", seed=self.seed)
+        chip = build_chip(device, sizes, Network(), loss="cross_entropy", seed=self.seed)
         if self.precision == "tf32":
             read_with_tf32(chip, device, self.seed)
         return chip
@@ -72,6 +72,7 @@ class Angle:
     rule: str
     seed: int
     variance: float
+    _: KW_ONLY
     iterations: int
     noisy_passes: int
     layer: str
@@ -118,7 +119,16 @@ def measure(bench: Bench, rule_name: str, variance: float, iterations: Sequence[
         for place, name in enumerate(bench.layers):
             degrees = angle(*((found, wanted) if name == ALL else ([found[place]], [wanted[place]])))
             theory = None if expected is None else expected[place]
-            yield Angle(rule_name, bench.seed, variance, count, count * passes, name, degrees, theory)
+            yield Angle(
+                rule_name,
+                bench.seed,
+                variance,
+                iterations=count,
+                noisy_passes=count * passes,
+                layer=name,
+                degrees=degrees,
+                expected=theory,
+            )
 
 
 def updates(signals: Layerwise, inputs: Layerwise) -> list[Tensor]:

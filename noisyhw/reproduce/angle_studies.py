@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,7 @@ class AngleStudy:
     iterations: tuple[int, ...]
     variances: tuple[float, ...]
     inputs: str
+    _: KW_ONLY
     seeds: int = 3
     samples: int = 1000
     hidden: tuple[int, ...] = (1024, 1024, 1024)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from ..errors import UsageError
 from ..training.run import Run
 from .paper import Study
 from .plan import Cell
 from .rates import find_rate
-from .trained import WatcherFactory, trained
+from .trained import Sitting, trained
 
 
-def carry_out(
-    cells: Sequence[Cell],
-    seeds: int,
-    epochs: int,
-    runs: Path,
-    data_dir: Path | None,
-    tell: Callable[[str], None],
-    watching: WatcherFactory,
-) -> list[Run]:
+def carry_out(cells: Sequence[Cell], seeds: int, epochs: int, sitting: Sitting) -> list[Run]:
     """Train every cell's seeds up to some epoch; what is there already is left as it is.
 
     All cells get their first seed before any gets its second, so that a stopped sitting leaves a usable page.
@@ -30,16 +21,13 @@ def carry_out(
         cells: what to train.
         seeds: the first so many.
         epochs: stop each run there; asking for more later goes on with the same runs.
-        runs: the folder of the run folders.
-        data_dir: where the data is.
-        tell: is told of every run.
-        watching: makes a watcher for a run.
+        sitting: keeps every run and is told of it.
     """
     done = []
     for seed in range(seeds):
         for cell in cells:
-            rate = find_rate(cell, runs, epochs, data_dir, tell, watching)
-            done.append(trained(cell, rate, seed, epochs, runs, data_dir, tell, watching))
+            rate = find_rate(cell, epochs, sitting)
+            done.append(trained(cell, rate, seed, epochs, sitting))
     return done
 
 

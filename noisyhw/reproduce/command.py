@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from ..errors import UsageError, choose
@@ -19,7 +19,7 @@ from .outcome import Outcome, outcomes
 from .paper import Study, get_study, studies
 from .plan import cells
 from .study_page import write_study
-from .trained import WatcherFactory
+from .trained import Sitting, WatcherFactory
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Request:
     """The command's options; see its help."""
 
     experiment: str
+    _: KW_ONLY
     nets: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     seeds: int | None = None
@@ -89,7 +90,7 @@ def _study(request: Request, tell: Callable[[str], None], watching: WatcherFacto
     try:
         if not request.page_only:
             seeds = request.seeds or study.seeds
-            carry_out(chosen, seeds, epochs, request.runs, request.data_dir, tell, watching)
+            carry_out(chosen, seeds, epochs, Sitting(request.runs, request.data_dir, tell, watching))
     except Interrupted:
         tell(f"page: {_page(study, variant, request)}")
         raise Interrupted("stopped and saved; the same command goes on") from None

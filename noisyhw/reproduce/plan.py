@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ..cards import load_experiment
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..errors import UsageError, choose
 from ..training.resolve import resolve
 from ..training.run import ARITHMETIC
@@ -49,7 +49,7 @@ class Cell:
         rates = [] if rate is None else [f"update.learning_rate={rate!r}"]
         return [*exact, *passes, *rates, *self.study.variants[self.variant].sets, *self.row.sets]
 
-    def experiment(self, rate: float | None, seed: int, epochs: int) -> Experiment:
+    def experiment(self, rate: float | None, seed: int, epochs: int) -> Resolved:
         """The checked and resolved experiment of one seed."""
         options = {"rule.name": self.row.rule, "seed": seed, "epochs": epochs}
         return resolve(load_experiment(self.net.config, options, self.sets(rate)))

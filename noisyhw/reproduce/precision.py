@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..chip.chip import Chip
 from ..chip.layer import Layer
-from ..devices.device import Device
+from ..device import Device
 from ..tiles.analog import AnalogTile
 
 DROPPED_BITS = 13

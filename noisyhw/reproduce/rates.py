@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from ..training.files import write_text
 from ..training.run import Run, train
 from .pages import make_folder
 from .plan import Cell
-from .trained import WatcherFactory, trained
+from .trained import Sitting, trained
 
 FIRST: Final = 1e-7
 DOUBLINGS: Final = 24
@@ -36,11 +35,8 @@ def rate_of(cell: Cell, runs: Path) -> float | None:
 
 def find_rate(
     cell: Cell,
-    runs: Path,
     epochs: int,
-    data_dir: Path | None,
-    tell: Callable[[str], None],
-    watching: WatcherFactory,
+    sitting: Sitting,
 ) -> float:
     """The largest of 1e-7, 2e-7, 4e-7, ... before the first unstable one, both by short runs and by the whole run.
 
@@ -48,45 +44,42 @@ def find_rate(
 
     Args:
         cell: its rule and network.
-        runs: what is found is kept there, and so are the runs.
         epochs: how far runs are to go.
-        data_dir: where the data is.
-        tell: is told what was found.
-        watching: makes a watcher for a run.
+        sitting: what is found is kept with its runs, and told.
     """
     given = cell.row.given_rate(cell.variant)
     if given is not None:
         return given
-    known = _known(cell, runs) or _doubled(cell, runs, data_dir, tell)
+    known = _known(cell, sitting.runs) or _doubled(cell, sitting)
     while known.get("epochs", EPOCHS) < epochs and known["rate"] > FIRST:
-        run = trained(cell, known["rate"], 0, epochs, runs, data_dir, tell, watching)
+        run = trained(cell, known["rate"], 0, epochs, sitting)
         if steady(run):
             known |= {"epochs": epochs}
         else:
-            tell(
+            sitting.tell(
                 f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} is unstable later on, halved"
             )
             known |= {"rate": known["rate"] / 2, "late": [*known.get("late", []), known["rate"]]}
-        _keep(cell, runs, known)
+        _keep(cell, sitting.runs, known)
     return float(known["rate"])
 
 
-def _doubled(cell: Cell, runs: Path, data_dir: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
+def _doubled(cell: Cell, sitting: Sitting) -> dict[str, Any]:
     """What the short runs found."""
     tried: list[tuple[float, str]] = []
     lowest = math.inf
     for doubling in range(DOUBLINGS):
         rate = FIRST * 2**doubling
-        run = _try(cell, runs, rate, data_dir)
+        run = _try(cell, sitting.runs, rate, sitting.data_dir)
         tried.append((rate, "stable" if stable(run, lowest) else "unstable"))
         if tried[-1][1] == "unstable":
             break
         lowest = min(lowest, *training_losses(run))
     stable_ones = [rate for rate, status in tried if status != "unstable"]
     known = {"rate": stable_ones[-1] if stable_ones else FIRST, "tried": tried}
-    _keep(cell, runs, known)
+    _keep(cell, sitting.runs, known)
     end = "" if tried[-1][1] == "unstable" else ", the largest that is tried: none was unstable"
-    tell(
+    sitting.tell(
         f"{cell.study.name}: {cell.label}: learning rate {known['rate']:.3g} found in {len(tried)} short runs{end}"
     )
     return known

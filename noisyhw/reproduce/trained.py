@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..training.run import Run, Watcher, train
@@ -12,16 +13,24 @@ from .plan import Cell
 WatcherFactory = Callable[[], AbstractContextManager[Watcher]]
 
 
-def trained(
-    cell: Cell,
-    rate: float,
-    seed: int,
-    epochs: int,
-    runs: Path,
-    data_dir: Path | None,
-    tell: Callable[[str], None],
-    watching: WatcherFactory,
-) -> Run:
+@dataclass(frozen=True)
+class Sitting:
+    """Where a command's runs are kept, and who hears of them.
+
+    Args:
+        runs: the folder of the run folders.
+        data_dir: where the data is.
+        tell: is told how it goes.
+        watching: makes a watcher for a run.
+    """
+
+    runs: Path
+    data_dir: Path | None
+    tell: Callable[[str], None]
+    watching: WatcherFactory
+
+
+def trained(cell: Cell, rate: float, seed: int, epochs: int, sitting: Sitting) -> Run:
     """The run of one seed, with that many epochs behind it unless it diverged.
 
     Args:
@@ -29,19 +38,16 @@ def trained(
         rate: the learning rate.
         seed: the seed.
         epochs: stop there; asking for more later goes on with the same run.
-        runs: the folder of the run folders.
-        data_dir: where the data is.
-        tell: is told of the run if it is not there yet.
-        watching: makes a watcher for it.
+        sitting: is told of the run if it is not there yet.
     """
-    folder = cell.folder(runs, rate, seed)
+    folder = cell.folder(sitting.runs, rate, seed)
     run = finished(folder, epochs)
     if run is not None:
         return run
-    tell(f"{cell.study.name}: {cell.label}, seed {seed}")
-    with watching() as watcher:
+    sitting.tell(f"{cell.study.name}: {cell.label}, seed {seed}")
+    with sitting.watching() as watcher:
         experiment = cell.experiment(rate, seed, cell.study.epochs)
-        return train(experiment, out=folder, data_dir=data_dir, watcher=watcher, pause_after=epochs)
+        return train(experiment, out=folder, data_dir=sitting.data_dir, watcher=watcher, pause_after=epochs)
 
 
 def finished(folder: Path, epochs: int) -> Run | None:

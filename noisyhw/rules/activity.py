@@ -18,7 +18,7 @@ class ActivityNodePerturbation(Rule):
 
     name = "anp"
     title = "activity-based node perturbation"
-    knows = Knows.ACTIVITIES
+    knows = frozenset({Knows.ACTIVITIES})
     samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:

@@ -13,7 +13,7 @@ class Backpropagation(Rule):
 
     name = "bp"
     title = "backpropagation"
-    knows = Knows.GRADIENT
+    knows = frozenset({Knows.GRADIENT})
     samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:

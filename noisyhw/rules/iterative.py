@@ -13,7 +13,7 @@ class IterativeNodePerturbation(Rule):
 
     name = "inp"
     title = "iterative node perturbation"
-    knows = Knows.INJECTED
+    knows = frozenset({Knows.INJECTED})
     samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:

@@ -13,7 +13,7 @@ class NodePerturbation(Rule):
 
     name = "np"
     title = "node perturbation"
-    knows = Knows.INJECTED
+    knows = frozenset({Knows.INJECTED})
     samplewise = True
 
     def probes(self, layers: int) -> tuple[Probe, ...]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ..cards.experiment import Experiment, TaskCard
+from ..cards.experiment import Resolved, TaskCard
 from ..errors import DataError, RunError
+from ..foreign import allow
 from ..tasks import Data, load_data
 from ..training.folder import FolderBusy, RunFolder
 from ..training.progress import Diverged
-from ..training.run import ARITHMETIC, Interrupted, train
+from ..training.run import Interrupted, train
 from ..training.threads import computing_with
 from ..training.trainer import Row, Trainer
 from .record import Job, Outcome, outcome
-from .stacked import key_of, stacked
+from .stacked import code_version, key_of, stacked
 
 Check = Callable[[], None]
 MAX_REASON = 500
@@ -41,14 +43,21 @@ def carry_out(job: Job, check: Check = nothing) -> Outcome:
     Raises:
         DataError, RunError, Interrupted: something outside of the run is wrong.
     """
-    if key_of(job) is not None:
-        try:
-            return _stacked([job], check)[0]
-        except OUTSIDE:
-            raise
-        except Exception:  # what is wrong is told of the run alone, if it is wrong there too
-            pass
-    return _alone(job, check)
+    _allow_code(job)
+    if key_of(job) is None:
+        return _alone(job, check)
+    try:
+        return _stacked([job], check)[0]
+    except OUTSIDE:
+        raise
+    except Exception as error:  # what is wrong is told of the run alone, if it is wrong there too
+        return _in_place_of_a_stack(_alone(job, check), error)
+
+
+def _in_place_of_a_stack(ended: Outcome, error: Exception) -> Outcome:
+    """Say of a run that it trained alone under the identity of a stacked one."""
+    note = f"trained alone, after a stack of it had raised {type(error).__name__}: its bits are those of another run"
+    return replace(ended, record=replace(ended.record, notes=(*ended.record.notes, note)))
 
 
 def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outcome]:
@@ -72,6 +81,12 @@ def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outco
         except Exception:  # see above
             pass
     yield from together or (carry_out(job, check) for job in jobs)
+
+
+def _allow_code(job: Job) -> None:
+    """Let code run here that the sweep itself was allowed to run when it was planned."""
+    for file in job.experiment.files:
+        allow(file)
 
 
 def _stacked(jobs: Sequence[Job], check: Check) -> list[Outcome]:
@@ -102,7 +117,8 @@ def _data(task: TaskCard, data_dir: Path | None) -> Data:
 
 
 def _check_same(job: Job, data: Data) -> None:
-    if job.experiment.identity(data.version, ARITHMETIC) != job.identity:
+    code = code_version(job.experiment, job.folder is not None)
+    if job.experiment.identity(data.version, code) != job.identity:
         raise RunError(
             f"task {job.experiment.task.name}: a worker sees other data or another noisyhw than the sweep was "
             "planned with; install the same version and the same data everywhere"
@@ -138,7 +154,7 @@ class _Watch:
     def __init__(self, check: Check) -> None:
         self.check = check
 
-    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+    def started(self, experiment: Resolved, folder: Path, data: Data, trainer: Trainer) -> None:
         """Nothing to do."""
 
     def stepped(self, trainer: Trainer, row: Row | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from ..errors import NoisyhwError, RunError, UsageError
+from ..foreign import trust_everything
 from ..training.run import Interrupted
 from .asked import note_asked
 from .engines import Engine, get_engine
@@ -88,6 +89,8 @@ def sweep(
     address: str | None = None,
     data_dir: str | Path | None = None,
     retry_failed: bool = False,
+    fresh: bool = False,
+    trust: bool = False,
     watcher: SweepWatcher | None = None,
 ) -> Sweep:
     """Do all runs of a sweep that are not done yet, and return its results.
@@ -101,6 +104,8 @@ def sweep(
         address: of a Ray cluster.
         data_dir: where the data is.
         retry_failed: compute again what has failed.
+        fresh: forget what the folder holds of these runs, and compute them anew.
+        trust: run code in files that the card names.
         watcher: is told of every run.
 
     Raises:
@@ -108,12 +113,19 @@ def sweep(
     """
     if isinstance(sets, str):
         raise UsageError(f"sets: give a list, e.g. [{sets!r}]")
+    if trust:
+        trust_everything()
     where = None if data_dir is None else Path(data_dir).resolve()
     planned = plan(card, sets, where)
     chosen = get_engine(engine, workers, address) if isinstance(engine, str) else engine
     store = Store.create(out if out is not None else default_folder(planned.name))
     note_asked(store, card, sets)
-    options: dict[str, Any] = {"data_dir": where, "retry_failed": retry_failed, "watcher": watcher}
+    options: dict[str, Any] = {
+        "data_dir": where,
+        "retry_failed": retry_failed,
+        "fresh": fresh,
+        "watcher": watcher,
+    }
     if planned.search is not None:
         planned = searched(planned, store, chosen, **options)
     carry_on(planned, store, chosen, **options)
@@ -147,14 +159,26 @@ def carry_on(
     *,
     data_dir: Path | None = None,
     retry_failed: bool = False,
+    fresh: bool = False,
     watcher: SweepWatcher | None = None,
 ) -> None:
     """Compute a plan's runs that the store lacks; write the table of results at the end, however it comes.
+
+    Args:
+        planned: what is asked for, without a search.
+        store: of the sweep.
+        engine: computes the runs.
+        data_dir: where the data is.
+        retry_failed: compute again what has failed.
+        fresh: compute again whatever the store holds.
+        watcher: is told of every run.
 
     Raises:
         Interrupted: by Ctrl-C or SIGTERM.
         NoisyhwError: something outside of the runs is wrong.
     """
+    if fresh:
+        store.forget(planned.runs)
     queue = _Queue(planned, store, data_dir, retry_failed, watcher or Silent())
     store.ask(planned.points)
     queue.watcher.planned(

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..batched.stack import Stack
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..tasks import Data, load_data
 from ..training.progress import Diverged
 from ..training.threads import computing_with
@@ -79,7 +79,7 @@ def estimate(
     )
 
 
-def _kind(experiment: Experiment) -> Hashable:
+def _kind(experiment: Resolved) -> Hashable:
     """What a run's time for an epoch depends on."""
     return (
         experiment.task.name,
@@ -128,7 +128,7 @@ def _key(point: Point, keep: str) -> str | None:
     return None if keep == "folders" else key_of(Job(point.identity, point.experiment))
 
 
-def _stack_seconds(experiments: Sequence[Experiment], data: Data) -> float:
+def _stack_seconds(experiments: Sequence[Resolved], data: Data) -> float:
     """One run's share of an epoch of a stack; the first batch warms up and is not counted."""
     stack = Stack([Trainer(one, data) for one in experiments])
     batch = _batch_seconds(stack.step, lambda: stack.epoch_done)

@@ -1,12 +1,12 @@
-"""The identity of a resolved experiment's run, which depends on the content of its data."""
+"""The identity of a resolved experiment's run, which depends on the content of its data and on what computes it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..cards.experiment import Experiment, TaskCard
-from ..tasks import get_task
-from ..training.run import ARITHMETIC
+from ..cards.experiment import Resolved, TaskCard
+from ..tasks import task_of
+from .stacked import code_version
 
 
 class Identities:
@@ -14,13 +14,15 @@ class Identities:
 
     Args:
         data_dir: where the data is.
+        keep: rows or folders: what is kept of the runs, as folders are of runs that no stack computes.
     """
 
-    def __init__(self, data_dir: Path | None) -> None:
+    def __init__(self, data_dir: Path | None, keep: str = "rows") -> None:
         self._data_dir = data_dir
+        self._folders = keep == "folders"
         self._versions: dict[TaskCard, str] = {}
 
-    def of(self, experiment: Experiment) -> str:
+    def of(self, experiment: Resolved) -> str:
         """Return the identity of a run.
 
         Raises:
@@ -28,5 +30,5 @@ class Identities:
         """
         card = experiment.data.model_copy(update={"held_out": None})
         if card not in self._versions:
-            self._versions[card] = get_task(card.name).load(card, self._data_dir).version
-        return experiment.identity(self._versions[card], ARITHMETIC)
+            self._versions[card] = task_of(card).load(card, self._data_dir).version
+        return experiment.identity(self._versions[card], code_version(experiment, self._folders))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Experiment, Resolved
 from ..cards.loading import checked_experiment, merged, nested, read_base, read_sweep
 from ..cards.sweep import SweepCard
 from ..cards.yaml_lines import Located
@@ -50,7 +50,7 @@ def _points(
     card: SweepCard, tree: Located, folder: Path, sets: Sequence[str], data_dir: Path | None
 ) -> Iterator[Point]:
     base = read_base(tree.entries.get("experiment"), folder)
-    identities = Identities(data_dir)
+    identities = Identities(data_dir, card.keep)
     layers = _Layers(folder)
     for choice in combinations(axes(card, tree, sets)):
         experiment = _resolved(layers.over(base, choice), choice)
@@ -94,7 +94,7 @@ class _Layers:
         return self.known[known]
 
 
-def _resolved(tree: Located, choice: Choice) -> Experiment:
+def _resolved(tree: Located, choice: Choice) -> Resolved:
     experiment = checked_experiment(tree)
     try:
         return resolve(experiment)
@@ -105,7 +105,7 @@ def _resolved(tree: Located, choice: Choice) -> Experiment:
         raise UsageError(f"run with {told or 'no settings'}: {error}") from None
 
 
-def _settings(experiment: Experiment, choice: Choice) -> dict[str, Any]:
+def _settings(experiment: Resolved, choice: Choice) -> dict[str, Any]:
     own = _own_settings(experiment)
     seed = own.pop("seed")
     swept = {key: shown_value(node) for key, node in choice if key not in OWN_COLUMNS}
@@ -115,7 +115,7 @@ def _settings(experiment: Experiment, choice: Choice) -> dict[str, Any]:
     return own | swept | {"seed": seed}
 
 
-def _own_settings(experiment: Experiment) -> dict[str, Any]:
+def _own_settings(experiment: Resolved) -> dict[str, Any]:
     return {
         "task": experiment.task.name,
         "device": experiment.device.name,

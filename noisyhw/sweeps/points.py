@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 
 if TYPE_CHECKING:
     from .search import Search
@@ -24,7 +24,7 @@ class Point:
     """
 
     settings: Mapping[str, Any]
-    experiment: Experiment
+    experiment: Resolved
     identity: str
     tuned: Mapping[str, Any] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..cards.device import PROVENANCE
-from ..cards.experiment import Experiment
+from ..cards.experiment import Experiment, Resolved
 from ..training.run import ARITHMETIC
 from ..training.trainer import Row
 
@@ -34,7 +34,7 @@ class Job:
     """
 
     identity: str
-    experiment: Experiment
+    experiment: Resolved
     data_dir: Path | None = None
     folder: Path | None = None
 
@@ -59,6 +59,7 @@ class Record:
     identity: str
     status: Status
     reason: str | None
+    _: KW_ONLY
     metrics: dict[str, float | int | None]
     perturbation_std: float | None
     seconds: float

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..cards.messages import at
+from ..cards.device import ReadNoise
+from ..cards.messages import at, inner_blocks
+from ..cards.registered import NOISES, NoiseBlock
 from ..cards.yaml_lines import Located, shown
 from ..errors import CardError
 
 SCALE = "scale"
 READ_NOISE = ["device", "read_noise"]
 AMPLITUDES = {
-    "white": "std",
-    "per_cell": "std",
-    "telegraph": "amplitude",
-    "flicker": "std",
-    "cell_telegraph": "amplitude",
-    "common": "std",
-    "weight_dependent": "coefficient",
-    "cell_flicker": "coefficient",
+    name: block.scales
+    for name in ReadNoise.model_fields
+    for block in inner_blocks((ReadNoise,), name)
+    if issubclass(block, NoiseBlock)
 }
-"""Read noise's sources and how large each is; ``mean`` is an offset, not noise, and stays."""
+"""Read noise's shipped sources and how large each is; ``mean`` is an offset, not noise, and stays."""
 
 Change = Callable[[Located], Located]
 
@@ -76,11 +74,12 @@ def _changed(
 
 def _amplitudes(noise: Located, times: Change, factor: Located, tree: Located) -> Located:
     entries = dict(noise.entries)
-    present = [key for key in AMPLITUDES if key in entries and entries[key].entries.get(AMPLITUDES[key])]
+    known = AMPLITUDES | {name: kind.options.scales for name, kind in NOISES.items()}
+    present = [key for key in known if key in entries and entries[key].entries.get(known[key])]
     if not present:
         raise _nothing(READ_NOISE, factor, tree)
     for key in present:
-        source, amplitude = entries[key], AMPLITUDES[key]
+        source, amplitude = entries[key], known[key]
         entries[key] = replace(source, value=source.entries | {amplitude: times(source.entries[amplitude])})
     return replace(noise, value=entries)
 

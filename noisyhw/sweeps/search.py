@@ -10,13 +10,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..cards.loading import checked_experiment, merged, nested
 from ..cards.messages import at
 from ..cards.sweep import Tune
 from ..cards.yaml_lines import Located, located
 from ..errors import CardError, UsageError
-from ..rules import Knows, get_rule
+from ..rules import Knows, rule_of
 from ..training.resolve import resolve
 from .identities import Identities
 from .points import Plan, Point
@@ -49,7 +49,7 @@ class Candidate:
 
     values: Mapping[str, Any]
     edges: tuple[str, ...]
-    experiment: Experiment
+    experiment: Resolved
     runs: tuple[Point, ...]
 
 
@@ -74,7 +74,7 @@ class Search:
         self, tune: Tune, fields: Located, points: Sequence[Point], data_dir: Path | None, keep: str = "rows"
     ) -> None:
         self.tune, self.points = tune, points
-        self._identities = Identities(data_dir)
+        self._identities = Identities(data_dir, keep)
         self._of: dict[str, Point] = {}
         for point in points:
             self._of.setdefault(_unseeded(point.experiment), point)
@@ -108,7 +108,7 @@ class Search:
         )
         return Candidate(values, edges, experiment, tuple(self._runs(point, experiment, values)))
 
-    def _runs(self, point: Point, experiment: Experiment, values: Mapping[str, Any]) -> Iterable[Point]:
+    def _runs(self, point: Point, experiment: Resolved, values: Mapping[str, Any]) -> Iterable[Point]:
         """The runs that judge a candidate."""
         task = point.experiment.data.model_copy(update={"held_out": self.tune.held_out})
         epochs = self.tune.epochs or experiment.epochs
@@ -160,19 +160,19 @@ def score(candidate: Candidate, records: Mapping[str, Record]) -> tuple[float, f
     return found if all(map(math.isfinite, found)) else None
 
 
-def _unseeded(experiment: Experiment) -> str:
+def _unseeded(experiment: Resolved) -> str:
     """What points have in common that share a search."""
     return experiment.model_copy(update={"seed": 0, "task": experiment.data}).model_dump_json()
 
 
-def _axes(experiment: Experiment, fields: Located) -> dict[str, list[Located]]:
+def _axes(experiment: Resolved, fields: Located) -> dict[str, list[Located]]:
     """The values to try of each field; a rule that perturbs nothing has no perturbation to be searched for."""
-    rule, _ = get_rule(experiment.rule.name)
+    rule, _ = rule_of(experiment.rule)
     return {
         key: node.value
         for key, node in fields.entries.items()
         if isinstance(node.value, list)
-        and not (rule.knows is Knows.GRADIENT and key.startswith(PERTURBATION))
+        and not (Knows.GRADIENT in rule.knows and key.startswith(PERTURBATION))
     }
 
 
@@ -211,7 +211,7 @@ def _places(values: Sequence[Located]) -> range:
     return range(len(values))
 
 
-def _with(experiment: Experiment, choice: Mapping[str, Located]) -> Experiment:
+def _with(experiment: Resolved, choice: Mapping[str, Located]) -> Resolved:
     """Return a resolved experiment with some fields set or multiplied.
 
     Raises:

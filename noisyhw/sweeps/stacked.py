@@ -1,4 +1,8 @@
-"""Doing runs as one stack. A run that can be stacked is computed so even when it is alone: its bits are the same."""
+"""Doing runs as one stack. A run that can be stacked is computed so even when it is alone: its bits are the same.
+
+They are not those of the same run by :func:`noisyhw.train`, which rounds otherwise. So the version of the code that
+computes a run, and with it the run's identity, says whether a stack does.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,16 @@ from collections.abc import Callable, Sequence
 
 from ..batched.alike import stack_key
 from ..batched.train import STACK, StackedRun, train_stack
-from ..cards.experiment import Experiment
-from ..tasks import Data, get_task
+from ..cards.experiment import Resolved
+from ..tasks import Data, task_of
 from ..training.effort import passes_per_sample, run_notes
+from ..training.run import ARITHMETIC
 from .record import Job, Outcome, outcome
 
 NUMBERS = 600_000
 """Of a whole stack: more leave the processor's cache, and a stack gains less and less."""
+STACKED = " stacked 1"
+"""Stands behind the version of the arithmetic of runs that a stack computes; raised when stacks' numbers change."""
 FEWEST = 12
 """A run of which fewer fill a stack trains alone: one core then spends its time on arithmetic, not on calls."""
 
@@ -24,26 +31,37 @@ def key_of(job: Job) -> str | None:
     None: this one trains alone. So does a run that keeps a folder (its checkpoint is its own), and one too large to
     gain by a stack. It hangs on nothing but the job.
     """
-    if job.folder is not None:
-        return None
+    key = None if job.folder is not None else _key(job.experiment)
+    return None if key is None else f"{job.data_dir} {job.experiment.epochs} {key}"
+
+
+def code_version(experiment: Resolved, folders: bool) -> str:
+    """Return the version of the code that computes a run in a sweep, for its identity.
+
+    Args:
+        experiment: resolved.
+        folders: whether runs keep folders, and so train alone.
+    """
+    return ARITHMETIC if folders or _key(experiment) is None else ARITHMETIC + STACKED
+
+
+def _key(experiment: Resolved) -> str | None:
     try:
-        key = stack_key(job.experiment)
-        if key is None or largest_stack(job.experiment) < FEWEST:
-            return None
+        key = stack_key(experiment)
+        return None if key is None or largest_stack(experiment) < FEWEST else key
     except Exception:  # a plug-in's task or rule that is broken is told when the run is done
         return None
-    return f"{job.data_dir} {job.experiment.epochs} {key}"
 
 
-def largest_stack(experiment: Experiment) -> int:
+def largest_stack(experiment: Resolved) -> int:
     """How many such runs to stack at most."""
     return min(STACK, NUMBERS // _numbers(experiment))
 
 
-def _numbers(experiment: Experiment) -> int:
+def _numbers(experiment: Resolved) -> int:
     """Roughly what a step works on: activities of all passes, weights and as many moments."""
     hidden = experiment.network.hidden or ()
-    widths = (get_task(experiment.task.name).inputs, *hidden)
+    widths = (task_of(experiment.task).inputs, *hidden)
     weights = sum(a * b for a, b in zip(widths[:-1], hidden, strict=True))
     return passes_per_sample(experiment) * (experiment.batch or 1) * sum(widths) + 2 * weights
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,8 @@ class Store:
     - ``points.jsonl``: a line for each run that was asked for: identity, settings (of equal ones the last counts), and
       what a search has chosen for it;
     - ``records.jsonl``: a line for each finished run, appended once and never changed;
+    - ``forgotten.jsonl``: a line for each run that is to be computed anew, and how many lines of records and curves
+      were there: those of them that are the run's do not count any more;
     - ``curves.jsonl``: its table of epochs, written before its record;
     - ``environments.jsonl``: with what it was computed;
     - ``runs/``: run folders, for sweeps that keep them;
@@ -48,6 +51,9 @@ class Store:
         self.points: list[dict[str, Any]] = []
         self._records = Lines(path / "records.jsonl")
         self._points = Lines(path / "points.jsonl")
+        self._forgotten = Lines(path / "forgotten.jsonl")
+        self._counts_from: dict[str, int] = {}
+        self._curves_from: dict[str, int] = {}
         self._claims: int | None = None
 
     @classmethod
@@ -111,17 +117,47 @@ class Store:
             RunError: a line is damaged.
         """
         self.points += self._points.news()
+        for entry in self._forgotten.news():
+            self._forget(entry)
         finished = []
-        for entry in self._records.news():
+        first = self._records.number + 1
+        for number, entry in enumerate(self._records.news(), first):
+            if number <= self._counts_from.get(str(entry.get("identity")), 0):
+                continue
             try:
                 record = Record.read(entry)
             except TypeError:
-                raise RunError(
-                    f"{self._records.path}:{self._records.number}: not a record of this version"
-                ) from None
+                raise RunError(f"{self._records.path}:{number}: not a record of this version") from None
             self.records[record.identity] = record
             finished.append(record.identity)
         return finished
+
+    def _forget(self, entry: dict[str, Any]) -> None:
+        identity, lines, curves = (entry.get(key) for key in ("identity", "records", "curves"))
+        if not (isinstance(identity, str) and isinstance(lines, int) and isinstance(curves, int)):
+            raise RunError(f"{self._forgotten.path}:{self._forgotten.number}: not a line of this version")
+        self._counts_from[identity], self._curves_from[identity] = lines, curves
+        if lines <= self._records.number:  # else a later record of it has been read already
+            self.records.pop(identity, None)
+
+    def forget(self, identities: Iterable[str]) -> None:
+        """Let what is kept of these runs count no more; what another process computes at present stays.
+
+        Raises:
+            RunError: the folder cannot be written, or a run's own folder is in use.
+        """
+        with self.locked():
+            self.refresh()
+            mine = [identity for identity in identities if self.claim(identity)]
+            for identity in mine:
+                _removed(self.run_folder(identity))
+            curves = Lines(self.path / "curves.jsonl")
+            curves.news()
+            there = {"records": self._records.number, "curves": curves.number}
+            self._forgotten.append({"identity": one, **there} for one in mine if one in self.records)
+            self.refresh()
+            for identity in mine:
+                self.release(identity)
 
     @property
     def current(self) -> list[dict[str, Any]]:
@@ -157,7 +193,12 @@ class Store:
 
     def curves(self) -> dict[str, dict[str, list[Any]]]:
         """Return the tables of epochs of all finished runs, identity -> column -> values."""
-        return {entry.pop("identity"): entry for entry in Lines(self.path / "curves.jsonl").news()}
+        found = {}
+        for number, entry in enumerate(Lines(self.path / "curves.jsonl").news(), 1):
+            identity = entry.pop("identity")
+            if number > self._curves_from.get(identity, 0):
+                found[identity] = entry
+        return found
 
     def note_environment(self) -> None:
         """Note with what runs are computed, if that is new."""
@@ -204,6 +245,15 @@ class Store:
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
+
+
+def _removed(folder: Path) -> None:
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be removed ({error.strerror})") from None
 
 
 def _line(point: Point) -> dict[str, Any]:

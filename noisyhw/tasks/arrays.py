@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from ..errors import UsageError
 from ..fingerprint import fingerprint
@@ -36,6 +37,19 @@ def from_arrays(x: Any, y: Any, *, test: Any, kind: str | None) -> Data:
     if isinstance(train.y, Labels):
         return _classification(train, test, share)
     return _regression(train, test, share)
+
+
+def content_of(
+    arrays: Sequence[Shaped[np.ndarray, "..."]],
+    classes: tuple[str, ...],
+    image: tuple[int, int, int] | None,
+    loss_scale: float = 1.0,
+) -> str:
+    """Return what names data by their content: training inputs and targets, test inputs and targets, in that order."""
+    about = [classes, image, [part.shape for part in arrays]] + ([] if loss_scale == 1 else [loss_scale])
+    return fingerprint(
+        [json.dumps(about).encode(), *(np.ascontiguousarray(part).data.cast("B") for part in arrays)]
+    )
 
 
 def _kind(given: str | None) -> Kind | None:
@@ -139,7 +153,6 @@ def _aside(train: _Part, share: float, classes: Int64[np.ndarray, " samples"] | 
 def _data(train: _Part, parts: tuple[Any, Any, Any, Any], classes: tuple[Any, ...] = ()) -> Data:
     names = tuple(str(one) for one in classes)
     arrays = [np.ascontiguousarray(part) for part in parts]
-    about = json.dumps([names, train.image, [part.shape for part in arrays]]).encode()
     rms = float(np.sqrt(np.square(arrays[0], dtype=np.float64).mean()))
     note = (
         f"inputs are large (rms {rms:.3g}); scale them to about 1 if training diverges" if rms > LARGE else ""
@@ -149,7 +162,7 @@ def _data(train: _Part, parts: tuple[Any, Any, Any, Any], classes: tuple[Any, ..
         train_y=torch.from_numpy(arrays[1]),
         test_x=torch.from_numpy(arrays[2]),
         test_y=torch.from_numpy(arrays[3]),
-        version=fingerprint([about, *(part.data.cast("B") for part in arrays)]),
+        version=content_of(arrays, names, train.image),
         notes=(note,) if note else (),
         image=train.image,
         classes=names,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from ..cards.experiment import TRANSFER_PATHS, PathName, TaskCard
+from ..cards.experiment import TaskCard
+from ..cards.updates import KINDS
 
 Kind: TypeAlias = Literal["classification", "regression"]
 TEST_SHARE = 0.2
@@ -38,6 +39,7 @@ class Data:
     test_x: Float32[Tensor, "test features"]
     test_y: Int64[Tensor, "test"] | Float32[Tensor, "test outputs"]
     version: str
+    _: KW_ONLY
     notes: tuple[str, ...] = ()
     loss_scale: float = 1.0
     image: tuple[int, int, int] | None = None
@@ -120,8 +122,8 @@ class Recipe:
 
 def learning_rates(
     rate: float, *, adam: float, sgd: float | None = None, transfer: float | None = None
-) -> dict[str, float]:
-    """Return a learning rate for every update path.
+) -> Mapping[str, float]:
+    """Return a learning rate for every update path that is known, by the family that its class names.
 
     Args:
         rate: of a plain gradient step, on whatever path no other number is given for.
@@ -129,9 +131,24 @@ def learning_rates(
         sgd: of digital gradient steps; None: ``rate``.
         transfer: of the paths that gather on an array and transfer from it; None: ``rate``.
     """
-    own = {"adam": adam, "sgd": sgd} | dict.fromkeys(TRANSFER_PATHS, transfer)
-    given = {path: value for path, value in own.items() if value is not None}
-    return {path: given.get(path, rate) for path in get_args(PathName)}
+    families = {"plain": rate, "adam": adam, "sgd": sgd, "transfer": transfer}
+    return _Rates({family: rate if value is None else value for family, value in families.items()})
+
+
+class _Rates(Mapping[str, float]):
+    """Learning rates by path; paths that become known later have one too."""
+
+    def __init__(self, families: Mapping[str, float]) -> None:
+        self._families = families
+
+    def __getitem__(self, path: str) -> float:
+        return self._families[KINDS[path].family]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KINDS)
+
+    def __len__(self) -> int:
+        return len(KINDS)
 
 
 class Task(abc.ABC):

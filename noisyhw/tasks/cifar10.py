@@ -21,7 +21,8 @@ from ..cards.experiment import TaskCard
 from ..errors import DataError
 from ..fingerprint import fingerprint
 from .base import Data, Recipe, Task, learning_rates
-from .files import Remote, Source, locate, search
+from .files import Source, locate, search
+from .remote import Remote
 from .unpickle import unpickle_arrays
 
 ARCHIVE: Final = "cifar-10-python.tar.gz"

@@ -14,7 +14,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from .files import Remote
+from .remote import Remote
 
 ATTEMPTS = 4
 PAUSE_S = 0.5

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from .remote import Remote
 
 ENVIRONMENT = "NOISYHW_DATA"
-
-
-@dataclass(frozen=True)
-class Remote:
-    """One file on the web; ``checksum`` is ``algorithm:hex``, None where nobody published one."""
-
-    url: str
-    name: str
-    checksum: str | None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..errors import DataError
-from .files import Remote, Source
+from .files import Source
+from .remote import Remote
 
 INPUTS: Final = 21
 OUTPUTS: Final = 7

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..fingerprint import fingerprint
-from .files import Remote, Source
+from .files import Source
 from .picture_cache import Pictures
+from .remote import Remote
 
 FOLDER: Final = "tiny-imagenet-200"
 ARCHIVE: Final = f"{FOLDER}.zip"

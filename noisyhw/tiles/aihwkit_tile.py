@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..cards.device import DeviceCard, PulsedUpdate
+from ..devices.choice import make_cells
 from ..errors import RunError, UsageError
 from ..streams import stream
 from .aihwkit import (
@@ -22,7 +23,6 @@ from .aihwkit import (
     seed_devices,
 )
 from .aihwkit_card import cell_parameters
-from .analog import make_cells
 from .base import Tile
 
 UNRESTORED = ("persistent_weights_", "hidden_weights_chi")

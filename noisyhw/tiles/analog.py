@@ -8,18 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards.device import DeviceCard, ExactUpdate, OneSidedUpdate, ProgrammedUpdate
+from ..cards.device import DeviceCard
 from ..devices.adc_spread import AdcSpread
 from ..devices.ageing import Ageing
 from ..devices.array import Array
-from ..devices.cells import Cells, ExactCells, ProgrammedCells
+from ..devices.choice import make_cells
 from ..devices.converters import convert, convert_
-from ..devices.decaying_pairs import DecayingPairs
 from ..devices.nonlinearity import bend
-from ..devices.one_sided import OneSidedCells
-from ..devices.pulsed import PulsedCells
 from ..devices.read_noise import ReadNoiseSource
-from ..devices.shaped_cells import ShapedCells
 from ..devices.temperature import Thermal
 from ..streams import stream
 from .base import Tile
@@ -147,17 +143,3 @@ class AnalogTile(Tile):
         self.noise.load(state["noise"])
         self.set_temperature(state.get("kelvin"))
         self.set_age(state.get("age_s", 0.0))
-
-
-def make_cells(card: DeviceCard, weight: Tensor, seed: int, name: str) -> Cells:
-    """Return the cells whose write physics the card names."""
-    if isinstance(card.update, ExactUpdate):
-        return ExactCells(card, weight, seed, name)
-    if isinstance(card.update, ProgrammedUpdate):
-        return ProgrammedCells(card, weight, seed, name)
-    if isinstance(card.update, OneSidedUpdate):
-        pairs = DecayingPairs if card.update.one_by_one else OneSidedCells
-        return pairs(card, weight, seed, name)
-    if card.update.shape is not None:
-        return ShapedCells(card, weight, seed, name)
-    return PulsedCells(card, weight, seed, name)

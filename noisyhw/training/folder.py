@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..errors import RunError
 from .files import load_checkpoint, save_checkpoint, sync, write_text
 from .trainer import Row
@@ -66,7 +66,7 @@ class RunFolder:
         if found and not self.exists:
             raise RunError(f"{self.path}: holds '{found[0]}' and is no run folder; choose another --out")
 
-    def create(self, experiment: Experiment, record: dict[str, Any], environment: dict[str, Any]) -> None:
+    def create(self, experiment: Resolved, record: dict[str, Any], environment: dict[str, Any]) -> None:
         """Start a run: an empty table, and everything that says what it is."""
         self.write_record(record)
         self.checkpoint.unlink(missing_ok=True)

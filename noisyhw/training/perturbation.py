@@ -11,7 +11,7 @@ from ..chip.chip import Chip
 from ..errors import UsageError
 from ..observation import Observation
 from ..rules import RULES, Knows, Rule
-from ..rules.base import Probe
+from ..rules.base import Probe, lives_on_noise
 
 QUIET = 3e-4
 """Below this std two passes differ by little more than float32's rounding (paper, Figure 8: sigma^2 < 1e-7)."""
@@ -46,7 +46,7 @@ def choose_std(
     Raises:
         UsageError: nothing is injected and the device has no noise either.
     """
-    if rule.knows is Knows.GRADIENT:
+    if Knows.GRADIENT in rule.knows:
         return 0.0
     if not isinstance(wanted, str) and wanted > 0:
         return wanted
@@ -54,7 +54,7 @@ def choose_std(
     if not isinstance(wanted, str):
         _refuse_silence(rule, noise)
         return wanted
-    if rule.knows is Knows.ACTIVITIES:
+    if lives_on_noise(rule):
         return noise * (auto_factor**2 - 1) ** 0.5 if noise >= QUIET else auto_factor * PAPER_STD
     return auto_factor * (noise if noise >= PAPER_STD else passed_on(chip, x, target))
 
@@ -123,7 +123,7 @@ def _difference(seen: Observation) -> float:
 class _FirstLayer(Rule):
     """Perturbs the first layer and learns nothing."""
 
-    name, title, knows = "first_layer", "a perturbed first layer", Knows.ACTIVITIES
+    name, title, knows = "first_layer", "a perturbed first layer", frozenset({Knows.ACTIVITIES})
 
     def probes(self, layers: int) -> tuple[Probe, ...]:
         return ((True, *[False] * (layers - 1)),)

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..cards.device import ProgrammedUpdate
-from ..cards.experiment import (
-    FORMED_BY_THE_DEVICE,
-    MOMENTUM_PATHS,
-    TRANSFER_PATHS,
-    TRANSFER_USERS,
-    Experiment,
-    TaskCard,
-    Transfer,
-    UpdateChoice,
-)
+from ..cards.experiment import Experiment, Resolved, RuleCard, TaskCard
+from ..cards.updates import UpdateChoice
 from ..chip.build import bound_to_fill
-from ..devices.device import Device
+from ..device import Device
 from ..errors import UsageError
-from ..rules import Knows, Rule, get_rule
-from ..tasks import Task, get_task
+from ..foreign import code_of
+from ..network import card as network_card
+from ..rules import Knows, Rule, rule_of
+from ..rules.base import lives_on_noise, needs_injection
+from ..tasks import Task, task_of
 from ..tasks.base import Recipe
+from ..updates.choice import class_of, resolved
 
 T = TypeVar("T")
 
-ADAM_DEFAULTS = UpdateChoice().model_dump(include={"beta1", "beta2", "epsilon"})
-"""Other paths have no such thing: one run has one identity, whatever a sweep sets there."""
 
-
-def resolve(experiment: Experiment) -> Experiment:
+def resolve(experiment: Experiment) -> Resolved:
     """Return the experiment with every empty field filled from its task's recipe.
 
     Raises:
         UsageError: the rule asks for more than the device grants, or a setting would change nothing.
     """
-    task, device = get_task(experiment.task.name), Device(experiment.device)
-    rule, decorrelated = get_rule(experiment.rule.name)
+    task, device = task_of(experiment.task), Device(experiment.device)
+    rule, decorrelated = rule_of(experiment.rule)
     _check_rule(experiment, rule, device)
     _check_task(experiment.task, task)
     if experiment.decorrelation.on == "tile" and not decorrelated:
@@ -46,14 +39,8 @@ def resolve(experiment: Experiment) -> Experiment:
         raise UsageError(
             f"decorrelation.mean_rate: {rule.name} does not decorrelate; leave it at 0, or use d{rule.name}"
         )
-    path = experiment.update.path
-    if path == "auto":
-        path = device.default_path()
-    device.check_path(path)
-    if experiment.update.momentum and path not in MOMENTUM_PATHS:
-        raise UsageError(_no_momentum(path))
-    transfer = _transfer(experiment.update.transfer, path)
-    recipe = task.recipe
+    recipe, network = task.recipe, network_card.resolved(experiment.network)
+    update = resolved(experiment.update, device, recipe.learning_rate)
     rate = experiment.decorrelation.rate
     loss = experiment.loss
     if loss == "auto":
@@ -64,33 +51,51 @@ def resolve(experiment: Experiment) -> Experiment:
         )
     filled = {
         "network": {
-            "hidden": _or(experiment.network.hidden, recipe.hidden),
+            "hidden": None
+            if experiment.network.has_module
+            else _or(experiment.network.hidden, recipe.hidden),
             "weight_scaling": _weight_scaling(experiment.network.weight_scaling, recipe, device),
-        },
+        }
+        | network,
+        "rule": _rule(experiment.rule, rule),
         "loss": loss,
         "decorrelation": {"rate": _or(rate, recipe.decorrelation_rate) if decorrelated else None},
-        "update": {
-            "path": path,
-            "learning_rate": _or(experiment.update.learning_rate, recipe.learning_rate[path]),
-            "transfer": transfer,
-        }
-        | ({} if path == "adam" else ADAM_DEFAULTS),
+        "update": update,
         "batch": _or(experiment.batch, recipe.batch),
         "epochs": _or(experiment.epochs, recipe.epochs),
     }
     content = experiment.model_dump()
+    content["rule"] = {}  # with the options that the rule has checked
     for key, value in filled.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     if isinstance(experiment.device.update, ProgrammedUpdate):
-        content["device"]["update"]["reference"] = _reference(experiment.device.update, path)
-    return Experiment.model_validate(content)
+        content["device"]["update"]["reference"] = _reference(experiment.device.update, update)
+    return Resolved.model_validate(content)
 
 
-def _reference(update: ProgrammedUpdate, path: str) -> str:
+def _rule(card: RuleCard, rule: Rule) -> dict[str, Any]:
+    """The card with the rule's checked options, and with what names its code where it is not shipped.
+
+    One rule is written in one way: ``anp`` that is to decorrelate is ``danp``.
+    """
+    kind, decorrelate = type(rule), card.decorrelate
+    name = kind.__name__
+    if card.file is None and card.object is None:
+        name = card.name
+        if decorrelate is not None and not kind.decorrelated:
+            name, decorrelate = ("d" if decorrelate else "") + kind.name, None
+    if decorrelate == kind.decorrelated and name in (kind.name, kind.__name__):
+        decorrelate = None
+    own = rule.options.model_dump(mode="json", exclude_defaults=True)
+    fixed = {"name": name, "file": card.file, "object": card.object, "oracle": card.oracle}
+    return fixed | {"code": code_of(kind), "decorrelate": decorrelate} | own
+
+
+def _reference(update: ProgrammedUpdate, path: dict[str, Any]) -> str:
     """Return what a change of a programmed cell starts from; without the card's word, no path keeps targets unasked."""
     if update.reference != "auto":
         return update.reference
-    return "cell" if path in FORMED_BY_THE_DEVICE else "target"
+    return "cell" if class_of(UpdateChoice.model_validate(path)).formed_by_device else "target"
 
 
 def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> float | None:
@@ -104,63 +109,16 @@ def _weight_scaling(given: float | None, recipe: Recipe, device: Device) -> floa
     return given
 
 
-def _no_momentum(path: str) -> str:
-    fix = "set beta1" if path == "adam" else f"leave it at 0, or use {' or '.join(MOMENTUM_PATHS)}"
-    return f"update.momentum: path '{path}' has no such thing; {fix}"
-
-
 def _or(given: T | None, default: T) -> T:
     return default if given is None else given
 
 
-def _transfer(given: Transfer | None, path: str) -> Transfer | None:
-    """Return a transfer where the path has one."""
-    if path in TRANSFER_PATHS:
-        _check_transfer(given or Transfer(), path)
-        return (given or Transfer()).filled(path)
-    if given is not None:
-        raise UsageError(
-            f"update.transfer: path '{path}' transfers nothing; leave it out, or use one of "
-            + ", ".join(TRANSFER_PATHS)
-        )
-    return None
-
-
-def _check_transfer(given: Transfer, path: str) -> None:
-    for field, users in TRANSFER_USERS.items():
-        if getattr(given, field) not in (None, False) and path not in users:
-            raise UsageError(
-                f"update.transfer.{field}: path '{path}' has no such thing; leave it out, or use {', '.join(users)}"
-            )
-    if path == "agad":
-        _check_reference(given)
-
-
-def _check_reference(given: Transfer) -> None:
-    if given.zero_shift is not None:
-        raise UsageError(
-            "update.transfer.zero_shift: agad finds its reference while it trains; leave it out, or use c_ttv2"
-        )
-    if given.chop_probability == 0:
-        raise UsageError(
-            "update.transfer.chop_probability: agad learns from flips; give a chance above 0, or use tiki_taka_v2"
-        )
-    filled = given.filled("agad")
-    always = filled.chop_every == 1 or filled.chop_probability == 1
-    single = always if filled.reference == "period" else filled.reference_rate == 1
-    if given.significance is not None and single:
-        raise UsageError(
-            "update.transfer.significance: a mean of one read-out has no standard error; "
-            + ("flip less often" if filled.reference == "period" else "give a reference_rate below 1")
-        )
-
-
 def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
     name = experiment.rule.name
-    if rule.knows is Knows.GRADIENT:
+    if Knows.GRADIENT in rule.knows:
         _check_gradient_rule(experiment, device)
     elif experiment.rule.oracle:
-        raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.knows.value}")
+        raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.told}")
     if experiment.perturbation.auto_factor != 1 and experiment.perturbation.std != "auto":
         raise UsageError(
             "perturbation.auto_factor: multiplies what std auto chooses, and perturbation.std is a number; leave one "
@@ -170,17 +128,17 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         _check_mean_reference(experiment, rule)
     if experiment.perturbation.antithetic:
         _check_antithetic(experiment, rule)
-    if rule.knows is Knows.INJECTED and experiment.perturbation.std == 0:
+    if needs_injection(rule) and experiment.perturbation.std == 0:
         raise UsageError(
             f"perturbation.std: {name} learns from its own perturbation; give a std above 0, or auto"
         )
 
 
 def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
-    if rule.knows is not Knows.ACTIVITIES:
+    if not lives_on_noise(rule):
         raise UsageError(
             f"perturbation.reference: only anp and danp compare passes with their mean; {experiment.rule.name} knows "
-            f"{rule.knows.value}. Leave it at first"
+            f"{rule.told}. Leave it at first"
         )
     if experiment.perturbation.passes < 2:
         raise UsageError(
@@ -191,7 +149,7 @@ def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
 
 def _check_antithetic(experiment: Experiment, rule: Rule) -> None:
     name = experiment.rule.name
-    if rule.knows is Knows.GRADIENT or len(rule.probes(2)) != 1:
+    if Knows.GRADIENT in rule.knows or len(rule.probes(2)) != 1:
         raise UsageError(
             f"perturbation.antithetic: {name} has no one noisy pass to negate; leave it out, or use np or anp"
         )

@@ -16,12 +16,20 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+from pydantic import ValidationError
+from torch import nn
+from torch.utils.data import Dataset
 
 from ..cards import load_experiment
-from ..cards.experiment import Experiment
+from ..cards.experiment import Experiment, Resolved
 from ..errors import NoisyhwError, RunError, UsageError
+from ..foreign import trust_everything
 from ..memory import keep_freed_memory
+from ..network import Traced
+from ..network import card as network_card
+from ..rules import Rule, card_of
 from ..tasks import Data, load_data
+from ..tasks import card_of as card_of_data
 from .accelerator import choose_accelerator
 from .curve import draw_curve
 from .effort import digital_memory
@@ -86,7 +94,7 @@ class Run:
 class Watcher(Protocol):
     """Is told how a run goes; the command line draws a progress bar from it."""
 
-    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+    def started(self, experiment: Resolved, folder: Path, data: Data, trainer: Trainer) -> None:
         """Training starts or goes on."""
 
     def stepped(self, trainer: Trainer, row: Row | None) -> None:
@@ -96,7 +104,7 @@ class Watcher(Protocol):
 class Silent:
     """Watches and says nothing."""
 
-    def started(self, experiment: Experiment, folder: Path, data: Data, trainer: Trainer) -> None:
+    def started(self, experiment: Resolved, folder: Path, data: Data, trainer: Trainer) -> None:
         """Say nothing."""
 
     def stepped(self, trainer: Trainer, row: Row | None) -> None:
@@ -107,14 +115,16 @@ def train(
     experiment: str | Path | Experiment | None = None,
     *,
     device: str | Path | None = None,
-    rule: str | None = None,
-    task: str | None = None,
+    rule: str | Rule | type[Rule] | None = None,
+    task: str | Path | Data | tuple[object, object] | Dataset[Any] | None = None,
+    network: nn.Module | Traced | str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     sets: Sequence[str] = (),
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     fresh: bool = False,
+    trust: bool = False,
     accelerator: str = "cpu",
     watcher: Watcher | None = None,
     pause_after: int | None = None,
@@ -125,14 +135,18 @@ def train(
         experiment: an experiment card (path or shipped name), or a checked one, which takes no changes (device,
             rule, task, epochs, seed, sets); None: digits on rram with danp.
         device: name or file of a device card.
-        rule: bp, np, anp, inp, or one of these with a leading d for decorrelation.
-        task: digits, cifar10, sarcos or tiny-imagenet.
+        rule: bp, np, anp, inp, or one of these with a leading d for decorrelation; a rule of your own by its file,
+            ``./my_rule.py:MyRule``, or as an object or class, ``MyRule(...)``.
+        task: digits, cifar10, sarcos or tiny-imagenet; or data of your own, :meth:`noisyhw.Data.from_arrays` or (x, y).
+        network: a torch.nn.Module of your own, as an object, as :func:`noisyhw.from_torch` returns it, or as a class
+            in a file, ``./my_net.py:MyNet``; None: the task's.
         epochs: passes through the training set.
         seed: of everything that is drawn.
         sets: changes of any field, e.g. ``["update.path=on_tile"]``.
         out: the run folder; None: a name under ``runs/`` that tells task, device, rule, seed and identity.
         data_dir: where the data is.
         fresh: forget what the folder holds of this run.
+        trust: run code in files that a card names; what is given here runs anyway.
         accelerator: cpu, cuda, or auto (cuda if there is one). The random numbers of the two differ, and with them the
             bits of a result; a run that goes on does so where it was started.
         watcher: is told of every step.
@@ -146,7 +160,20 @@ def train(
     """
     if experiment is None and device is None:
         device = "rram"
-    options = {"device": device, "rule.name": rule, "task.name": task, "epochs": epochs, "seed": seed}
+    if trust:
+        trust_everything()
+    named: dict[str, object] = (
+        {"rule.name": rule} if rule is None or isinstance(rule, str) else {"rule": card_of(rule)}
+    )
+    if isinstance(network, str):
+        named["network.module"] = network
+    elif network is not None:
+        named["network"] = network_card.card_of(network)
+    if isinstance(task, str | Path):
+        named["task.name"] = str(task)
+    elif task is not None:
+        named["task"] = card_of_data(task)
+    options = {"device": device, "epochs": epochs, "seed": seed} | named
     resolved = resolve(_experiment(experiment, options, sets))
     data = load_data(resolved.data, None if data_dir is None else Path(data_dir))
     where = choose_accelerator(accelerator)
@@ -180,13 +207,26 @@ def train(
         return _train(folder, trainer, record, watcher or Silent(), pause_after)
 
 
-def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watcher | None = None) -> Run:
+def resume(
+    path: str | Path,
+    data_dir: str | Path | None = None,
+    watcher: Watcher | None = None,
+    *,
+    task: Data | tuple[object, object] | Dataset[Any] | None = None,
+    rule: Rule | type[Rule] | None = None,
+    network: nn.Module | Traced | None = None,
+    trust: bool = False,
+) -> Run:
     """Go on with an unfinished run; it ends bit for bit where an undisturbed one ends.
 
     Args:
         path: the run folder.
         data_dir: where the data is, if it moved.
         watcher: is told of every step.
+        task: the data of a run that was given them as an object; the run's folder does not keep them.
+        rule: of a run that was given its rule as an object.
+        network: of a run that was given its network as an object.
+        trust: run code in files that the run names.
 
     Raises:
         NoisyhwError: there is no run, or its config, data or checkpoint are not those it was started with.
@@ -195,7 +235,15 @@ def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watche
     record = folder.read_record()
     if record["status"] == CREATED:
         raise RunError(f"{path}: this run was cut off before its first step; start it again, with --fresh")
-    experiment = load_experiment(folder.config)
+    if trust:
+        trust_everything()
+    if rule is not None:
+        card_of(rule)
+    if network is not None:
+        network_card.card_of(network)
+    experiment = _resolved_config(folder)
+    if task is not None:
+        _give_again(folder, experiment, task)
     where = data_dir if data_dir is not None else record.get("data_dir")
     data = load_data(experiment.data, None if where is None else Path(where))
     identity = experiment.identity(data.version, ARITHMETIC)
@@ -206,6 +254,18 @@ def resume(path: str | Path, data_dir: str | Path | None = None, watcher: Watche
         if record["status"] == "diverged":
             raise RunError(f"{path}: this run diverged ({record['reason']}); there is nothing to go on with")
         return _go_on(folder, experiment, data, identity, watcher or Silent())
+
+
+def _give_again(folder: RunFolder, experiment: Experiment, task: object) -> None:
+    """Keep the data that a run was begun with, in this process."""
+    if not experiment.task.version:
+        raise UsageError(f"task: {folder.path}: this run finds its data itself; leave task out")
+    version = card_of_data(task)["version"]
+    if version != experiment.task.version:
+        raise RunError(
+            f"{folder.path}: this run was begun with other data (version {experiment.task.version}, and those "
+            f"given now have {version}); give the same, with the same test set"
+        )
 
 
 def _experiment(
@@ -221,7 +281,17 @@ def _experiment(
     return given
 
 
-def default_folder(experiment: Experiment, identity: str) -> Path:
+def _resolved_config(folder: RunFolder) -> Resolved:
+    """The experiment of a run, which was resolved when it began."""
+    try:
+        return Resolved.model_validate(load_experiment(folder.config).model_dump())
+    except ValidationError:
+        raise RunError(
+            f"{folder.config}: something is left open in it; start the run again, with --fresh"
+        ) from None
+
+
+def default_folder(experiment: Resolved, identity: str) -> Path:
     """runs/TASK-DEVICE-RULE-seedN-IDENTITY."""
     parts = (
         experiment.task.name,
@@ -244,7 +314,7 @@ def _check_same(folder: RunFolder, identity: str) -> None:
 
 def _go_on(
     folder: RunFolder,
-    experiment: Experiment,
+    experiment: Resolved,
     data: Data,
     identity: str,
     watcher: Watcher,

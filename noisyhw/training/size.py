@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..chip.build import convolutions
 from ..errors import UsageError
-from ..rules import get_rule
-from ..tasks import Data, get_task
+from ..rules import rule_of
+from ..tasks import Data, task_of
 
 BYTES = 4
 """Of a number in single precision."""
 GIB = 2**30
 
 
-def check_size(experiment: Experiment, data: Data) -> None:
+def check_size(experiment: Resolved, data: Data) -> None:
     """Refuse an experiment whose weights and activities alone are larger than the machine's memory.
 
     What is counted is less than what a run takes, so nothing that fits is refused. Without this check the operating
@@ -40,10 +40,10 @@ def check_size(experiment: Experiment, data: Data) -> None:
         )
 
 
-def numbers(experiment: Experiment, data: Data) -> tuple[int, int]:
+def numbers(experiment: Resolved, data: Data) -> tuple[int, int]:
     """Count the weights (and decorrelation matrices), and the activities and layer inputs of one batch."""
-    rule, decorrelated = get_rule(experiment.rule.name)
-    cuts = convolutions(experiment.network, get_task(experiment.task.name).image)
+    rule, decorrelated = rule_of(experiment.rule)
+    cuts = convolutions(experiment.network, task_of(experiment.task).image)
     convolved = [(cut.size, conv.channels) for cut, conv in zip(cuts, experiment.network.conv, strict=True)]
     flat = cuts[-1].count * experiment.network.conv[-1].channels if cuts else data.inputs
     shapes = [*convolved, *pairwise([flat, *(experiment.network.hidden or ()), data.outputs])]

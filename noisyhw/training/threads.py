@@ -22,7 +22,8 @@ def threads_for(chip: Chip, samples: int) -> int:
         samples: in a batch.
     """
     largest = max(
-        _multiply_adds(samples * layer.count, layer.tile.inputs, layer.tile.outputs) for layer in chip.layers
+        _multiply_adds(samples * layer.count, layer.shape.inputs, layer.shape.outputs)
+        for layer in chip.layers
     )
     return 1 if largest <= SMALL_PRODUCT else torch.get_num_threads()
 

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..cards.experiment import Experiment
+from ..cards.experiment import Resolved
 from ..chip.build import build_chip
 from ..chip.chip import Chip
 from ..chip.decorrelation import decorrelation_factors, learn_decorrelation_
 from ..chip.layer import Layer
-from ..chip.losses import LOSSES
-from ..devices.device import Device
+from ..device import Device
+from ..network.build import build_traced
+from ..network.card import traced_from
 from ..observation import about_the_mean
-from ..rules import get_rule
+from ..rules import Change, LayerShape, rule_of
 from ..streams import stream
-from ..tasks import Data, get_task
-from ..updates import PATHS, UpdatePath
+from ..tasks import Data, task_of
+from ..updates import UpdatePath
 from ..updates.base import columns
+from ..updates.choice import class_of, make_path, options_of
 from .effort import run_notes
+from .learned import check_learned, check_ports, joined, moved
 from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
 from .size import check_size
@@ -42,6 +46,7 @@ class Row:
 
     epoch: int
     step: int
+    _: KW_ONLY
     train_loss: float
     train_accuracy: float | None
     test_loss: float
@@ -61,19 +66,21 @@ class Trainer:
         accelerator: where tensors live and are computed with; the data is moved there.
     """
 
-    def __init__(self, experiment: Experiment, data: Data, accelerator: torch.device | str = "cpu") -> None:
+    def __init__(self, experiment: Resolved, data: Data, accelerator: torch.device | str = "cpu") -> None:
         self.experiment = experiment
         self.device = torch.device(accelerator)
         self.data = data = data.to(self.device)
         self._order, self._order_epoch = torch.empty(0, dtype=torch.int64), -1
-        self.rule, self.decorrelated = get_rule(experiment.rule.name)
-        if self.device.type == "cpu":
+        self.rule, self.decorrelated = rule_of(experiment.rule)
+        if self.device.type == "cpu" and not experiment.network.has_module:
             check_size(experiment, data)
         self.chip = _build(experiment, data, self.decorrelated, accelerator)
+        check_ports(self.rule, Device(experiment.device), len(self.chip.graph.places))
+        self.rule_draws = stream(experiment.seed, "rule", device=self.device)
+        self.memory = self.rule.init(_shapes(self.chip), self.rule_draws)
         choice = experiment.update
-        assert choice.learning_rate is not None
-        make = PATHS[choice.path]
-        self.paths = [make(layer.tile, choice.learning_rate, choice) for layer in self.chip.layers]
+        rate = choice.learning_rate
+        self.paths = [layer.path(lambda tile: make_path(tile, rate, choice)) for layer in self.chip.layers]
         self.decorrelations = [_decorrelation_path(layer, experiment) for layer in self.chip.layers]
         self.biases = _bias_optimizer(self.chip, experiment)
         perturbation = experiment.perturbation
@@ -100,13 +107,11 @@ class Trainer:
     @property
     def batch_size(self) -> int:
         """Samples in a batch."""
-        assert self.experiment.batch is not None
         return min(self.experiment.batch, len(self.data.train_x))
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
-        assert self.experiment.epochs is not None
         return self.epoch >= self.experiment.epochs
 
     def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
@@ -141,24 +146,39 @@ class Trainer:
         """Observe one batch and update the chip from it."""
         choice = self.experiment.perturbation
         seen = self.chip.observe(
-            x, target, self.rule, self.perturbation_std, choice.passes, choice.antithetic
+            x, target, self.rule, self.perturbation_std, choice.passes, antithetic=choice.antithetic
         )
         self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
-        signals = self.rule.signals(about_the_mean(seen) if choice.reference == "mean" else seen)
+        learned, self.memory = self.rule.learn(
+            about_the_mean(seen) if choice.reference == "mean" else seen, self.memory
+        )
+        check_learned(self.rule, learned, self.chip)
         self.watch.check("training loss", seen.losses[0])
         inputs = seen.inputs
         del seen  # the activities need not be kept through the updates
-        for layer, path, decorrelation, values, signal in zip(
-            self.chip.layers, self.paths, self.decorrelations, inputs, signals, strict=True
+        for number, (layer, decorrelation) in enumerate(
+            zip(self.chip.layers, self.decorrelations, strict=True)
         ):
-            self.watch.check("update", signal)
-            vectors, errors = layer.factors(values, signal)
-            path.apply(vectors, errors)
-            if layer.bias is not None:
-                layer.bias.grad = errors.mean(0)
+            own = [place for place, layer_read in enumerate(self.chip.graph.places) if layer_read == number]
+            values = joined([inputs[place] for place in own])
+            self._update(number, values, [learned[place] for place in own])
             self._decorrelate(layer, decorrelation, values)
         if self.biases is not None:
             self.biases.step()
+
+    def _update(
+        self, number: int, x: Float[Tensor, "vectors inputs"], learned: Sequence[Tensor | Change]
+    ) -> None:
+        """Carry out what the rule has learnt of one layer, at each place where it was read."""
+        layer = self.chip.layers[number]
+        for one in learned:
+            self.watch.check("update", one.weight if isinstance(one, Change) else one)
+        changes = [one for one in learned if isinstance(one, Change)]
+        if changes:
+            layer.change(self.paths[number], changes)
+            return
+        signals = joined([one for one in learned if isinstance(one, Tensor)])
+        layer.update(self.paths[number], *layer.factors(x, signals, len(learned)))
 
     def _decorrelate(self, layer: Layer, path: UpdatePath | None, x: Float[Tensor, "vectors inputs"]) -> None:
         choice = self.experiment.decorrelation
@@ -203,9 +223,9 @@ class Trainer:
         return row
 
     def _pulses_per_weight(self) -> float | None:
-        paths = (*self.paths, *(path for path in self.decorrelations if path is not None))
+        paths = (*self._own_paths(), *(path for path in self.decorrelations if path is not None))
         counts = [tile.pulses() for path in paths for tile in path.tiles]
-        weights = sum(layer.tile.outputs * layer.tile.inputs for layer in self.chip.layers)
+        weights = sum(tile.outputs * tile.inputs for path in self._own_paths() for tile in path.tiles[:1])
         total = sum(float(count.sum(dtype=torch.float64)) for count in counts if count is not None)
         known = None not in counts and not math.isnan(total)
         return total / weights if known else None
@@ -229,17 +249,30 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        return {
-            "epoch": self.epoch,
-            "batch_index": self.batch_index,
-            "step_count": self.step_count,
-            "tally": self.tally.state(),
-            "seconds": self.seconds,
-            "perturbation_std": self.perturbation_std,
-            "chip": self.chip.state(),
-            "paths": [path.state() for path in self.paths],
-            "biases": self.biases.state_dict() if self.biases else None,
-        } | self._decorrelation_state()
+        return (
+            {
+                "epoch": self.epoch,
+                "batch_index": self.batch_index,
+                "step_count": self.step_count,
+                "tally": self.tally.state(),
+                "seconds": self.seconds,
+                "perturbation_std": self.perturbation_std,
+                "chip": self.chip.state(),
+                "paths": [path.state() for path in self._own_paths()],
+                "biases": self.biases.state_dict() if self.biases else None,
+            }
+            | self._decorrelation_state()
+            | self._rule_state()
+        )
+
+    def _rule_state(self) -> dict[str, Any]:
+        if not self.rule.has_memory:
+            return {}
+        return {"rule": self.memory, "rule_draws": self.rule_draws.get_state()}
+
+    def _own_paths(self) -> list[UpdatePath]:
+        """The update paths of the layers that have a crossbar."""
+        return [path for path in self.paths if path is not None]
 
     def _decorrelation_state(self) -> dict[str, Any]:
         if all(path is None for path in self.decorrelations):
@@ -253,8 +286,11 @@ class Trainer:
         self.tally.load(state["tally"])
         self.perturbation_std = state["perturbation_std"]
         self.chip.load(state["chip"])
-        for path, saved in zip(self.paths, state["paths"], strict=True):
+        for path, saved in zip(self._own_paths(), state["paths"], strict=True):
             path.load(saved)
+        if self.rule.has_memory:
+            self.memory = moved(state["rule"], self.device)
+            self.rule_draws.set_state(state["rule_draws"].cpu())
         for decorrelation, saved in zip(self.decorrelations, state.get("decorrelations", ()), strict=False):
             if decorrelation is not None:
                 decorrelation.load(saved)
@@ -262,43 +298,54 @@ class Trainer:
             self.biases.load_state_dict(state["biases"])
 
 
-def _build(experiment: Experiment, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
-    sizes = (data.inputs, *(experiment.network.hidden or ()), data.outputs)
-    assert experiment.loss in LOSSES
+def _build(experiment: Resolved, data: Data, decorrelated: bool, accelerator: torch.device | str) -> Chip:
+    device, network = Device(experiment.device), experiment.network
+    image = task_of(experiment.task).image
+    if network.has_module:
+        return build_traced(
+            device,
+            traced_from(network, data, data.image or image, experiment.seed),
+            loss=experiment.loss,
+            decorrelated=decorrelated,
+            seed=experiment.seed,
+            accelerator=accelerator,
+            weight_scaling=network.weight_scaling,
+            decorrelation_on=experiment.decorrelation.on,
+            centred=experiment.decorrelation.mean_rate > 0,
+        )
     return build_chip(
-        Device(experiment.device),
-        sizes,
-        experiment.network,
-        experiment.loss,
-        decorrelated,
-        experiment.seed,
-        accelerator,
-        get_task(experiment.task.name).image,
-        experiment.decorrelation.on,
-        experiment.decorrelation.mean_rate > 0,
+        device,
+        (data.inputs, *(network.hidden or ()), data.outputs),
+        network,
+        loss=experiment.loss,
+        decorrelated=decorrelated,
+        seed=experiment.seed,
+        accelerator=accelerator,
+        image=image,
+        decorrelation_on=experiment.decorrelation.on,
+        centred=experiment.decorrelation.mean_rate > 0,
     )
 
 
-def _decorrelation_path(layer: Layer, experiment: Experiment) -> UpdatePath | None:
-    """R's own update path, where R is on a tile and learns; Adam's steps would not vanish with the correlations.
+def _shapes(chip: Chip) -> tuple[LayerShape, ...]:
+    """What a rule may know of the layer at each place."""
+    return tuple(chip.layers[number].shape for number in chip.graph.places)
 
-    It has no momentum.
-    """
+
+def _decorrelation_path(layer: Layer, experiment: Resolved) -> UpdatePath | None:
+    """R's own update path, where R is on a tile and learns."""
     rate, choice = experiment.decorrelation.rate, experiment.update
     if layer.r_tile is None or not rate:
         return None
-    plain = choice.model_copy(update={"momentum": 0.0})
-    return PATHS["sgd" if choice.path == "adam" else choice.path](layer.r_tile, rate, plain)
+    kind = class_of(choice)
+    return kind.for_decorrelation(layer.r_tile, rate, options_of(choice, kind))
 
 
-def _bias_optimizer(chip: Chip, experiment: Experiment) -> torch.optim.Optimizer | None:
-    """Biases are digital: Adam beside weights that Adam drives, plain gradient steps beside all others."""
-    biases = [layer.bias for layer in chip.layers if layer.bias is not None]
+def _bias_optimizer(chip: Chip, experiment: Resolved) -> torch.optim.Optimizer | None:
+    """Biases are digital; the class of the weights' path says what moves them."""
+    biases = [number for layer in chip.layers for number in layer.digital]
     choice = experiment.update
-    assert choice.learning_rate is not None
     if not biases:
         return None
-    if choice.path == "adam":
-        betas = (choice.beta1, choice.beta2)
-        return torch.optim.Adam(biases, lr=choice.learning_rate, betas=betas, eps=choice.epsilon)
-    return torch.optim.SGD(biases, lr=choice.learning_rate)
+    kind = class_of(choice)
+    return kind.bias_optimizer(biases, choice.learning_rate, options_of(choice, kind))

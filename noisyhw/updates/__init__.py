@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..cards.experiment import Transfer, UpdateChoice
-from ..tiles.base import Tile
+from ..cards import updates as _cards
+from ..cards.updates import Options
+from ..errors import UsageError
+from ..plugins import complete_subclass_of
+from ..registry import Registry
 from .adam import Adam
-from .base import UpdatePath
+from .base import DigitalPath, UpdatePath
 from .chopped import Agad, ChoppedTikiTakaV2
 from .mixed_precision import MixedPrecision
 from .on_tile import OnTile
 from .sgd import Sgd
 from .tiki_taka import TikiTaka, TikiTakaV2
 
-PATHS: dict[str, Callable[[Tile, float, UpdateChoice], UpdatePath]] = {
-    "on_tile": lambda tile, rate, _: OnTile(tile, rate),
-    "mixed_precision": lambda tile, rate, choice: MixedPrecision(tile, rate, choice.momentum),
-    "sgd": lambda tile, rate, choice: Sgd(tile, rate, choice.momentum),
-    "adam": lambda tile, rate, choice: Adam(tile, rate, (choice.beta1, choice.beta2), choice.epsilon),
-    "tiki_taka": lambda tile, rate, choice: TikiTaka(tile, rate, choice.transfer or Transfer()),
-    "tiki_taka_v2": lambda tile, rate, choice: TikiTakaV2(tile, rate, choice.transfer or Transfer()),
-    "c_ttv2": lambda tile, rate, choice: ChoppedTikiTakaV2(
-        tile, rate, (choice.transfer or Transfer()).filled("c_ttv2")
-    ),
-    "agad": lambda tile, rate, choice: Agad(tile, rate, (choice.transfer or Transfer()).filled("agad")),
-}
+PATHS: Registry[type[UpdatePath]] = _cards.KINDS
+"""All update paths by name: the shipped ones, those of plug-ins, and what was registered."""
+PATHS.check = complete_subclass_of(UpdatePath, "name")  # type: ignore[type-abstract]
 
-__all__ = ["PATHS", "UpdatePath"]
+
+def register(kind: type[UpdatePath]) -> type[UpdatePath]:
+    """Make an update path known by its name; may stand above the class as a decorator.
+
+    Raises:
+        UsageError: the name is missing or taken.
+    """
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or not name.isidentifier() or name == _cards.AUTO:
+        raise UsageError(
+            f"update path {kind.__name__}: give it a name of letters, digits and _, got {name!r}"
+        )
+    try:
+        return PATHS.add(kind)
+    except ValueError as error:
+        raise UsageError(f"{error}; choose another name") from None
+
+
+for _kind in (OnTile, MixedPrecision, Sgd, Adam, TikiTaka, TikiTakaV2, ChoppedTikiTakaV2, Agad):
+    register(_kind)
+
+__all__ = ["PATHS", "DigitalPath", "Options", "UpdatePath", "register"]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards.experiment import Transfer
+from ..cards.updates import Transfer, TransferOptions
+from ..errors import UsageError
 from ..tiles.base import Tile
 from .read_outs import ReadOuts
 from .tiki_taka import TikiTakaV2
+
+if TYPE_CHECKING:
+    from ..device import Device
+
+CHOP_PROBABILITY, CHOP_EVERY, TAIL_WEIGHT = 0.1, 10, 5.0
+"""Defaults of c-TTv2 and AGAD, those of aihwkit; the last over a period is the running mean's rate."""
 
 
 class ChoppedTikiTakaV2(TikiTakaV2):
@@ -26,11 +33,29 @@ class ChoppedTikiTakaV2(TikiTakaV2):
     chance is the default of aihwkit 1.2.0's ChoppedTransferCompound.
     """
 
-    def __init__(self, tile: Tile, learning_rate: float, transfer: Transfer) -> None:
-        super().__init__(tile, learning_rate, transfer)
+    name = "c_ttv2"
+    title = "Tiki-Taka, version 2, with signs that flip on what goes into the fast array and what comes out"
+    transfers: ClassVar[frozenset[str]] = TikiTakaV2.transfers | {"chop_probability", "chop_every"}
+    chops_by_chance: ClassVar[bool] = True
+    """Whether choppers flip at random unless the card says otherwise."""
+
+    def __init__(
+        self, tile: Tile, learning_rate: float, options: TransferOptions = TransferOptions()
+    ) -> None:
+        super().__init__(tile, learning_rate, options)
         self.generator = tile.stream("chop")
         self.chopper = torch.ones(tile.inputs, device=self.generator.device)
         self.since_flip = torch.zeros(tile.inputs, dtype=torch.int64, device=self.generator.device)
+
+    @classmethod
+    def filled_transfer(cls, transfer: Transfer) -> Transfer:
+        """Return a transfer that says when choppers flip (see :class:`.TikiTaka`)."""
+        if transfer.chop_probability is not None or transfer.chop_every is not None:
+            return transfer
+        default = (
+            {"chop_probability": CHOP_PROBABILITY} if cls.chops_by_chance else {"chop_every": CHOP_EVERY}
+        )
+        return transfer.model_copy(update=default)
 
     def _gather(self, x: Tensor, d: Tensor) -> None:
         """Pulse the fast array with chopped inputs."""
@@ -92,12 +117,59 @@ class Agad(ChoppedTikiTakaV2):
     asked for.
     """
 
-    def __init__(self, tile: Tile, learning_rate: float, transfer: Transfer) -> None:
-        super().__init__(tile, learning_rate, transfer)
+    name = "agad"
+    title = "Tiki-Taka with flipping signs, against a reference from the read-outs before the last flip"
+    transfers: ClassVar[frozenset[str]] = ChoppedTikiTakaV2.transfers | {
+        "reference",
+        "reference_rate",
+        "significance",
+    }
+    chops_by_chance = False
+
+    def __init__(
+        self, tile: Tile, learning_rate: float, options: TransferOptions = TransferOptions()
+    ) -> None:
+        super().__init__(tile, learning_rate, options)
         like = torch.zeros(tile.inputs, tile.outputs, device=self.generator.device)
-        self.found = ReadOuts(like, transfer.reference_rate)
+        self.found = ReadOuts(like, self.transfer.reference_rate)
         self.reference, self.reference_error = torch.zeros_like(like), torch.zeros_like(like)
         self.known = torch.zeros(tile.inputs, device=self.generator.device)
+
+    @classmethod
+    def filled_transfer(cls, transfer: Transfer) -> Transfer:
+        """Return a transfer that says what the reference is, too (see :class:`.TikiTaka`)."""
+        transfer = super().filled_transfer(transfer)
+        if transfer.reference == "period":
+            return transfer
+        often = transfer.chop_probability if transfer.chop_every is None else 1 / transfer.chop_every
+        rate = (
+            min(TAIL_WEIGHT * (often or 0.0), 1.0)
+            if transfer.reference_rate is None
+            else transfer.reference_rate
+        )
+        return transfer.model_copy(update={"reference": "recent", "reference_rate": rate})
+
+    @classmethod
+    def check(cls, options: TransferOptions, device: Device) -> None:
+        """Refuse a reference that is measured before, never renewed, or of one read-out (see :class:`UpdatePath`)."""
+        super().check(options, device)
+        given = options.transfer or Transfer()
+        if given.zero_shift is not None:
+            raise UsageError(
+                "update.transfer.zero_shift: agad finds its reference while it trains; leave it out, or use c_ttv2"
+            )
+        if given.chop_probability == 0:
+            raise UsageError(
+                "update.transfer.chop_probability: agad learns from flips; give a chance above 0, or use tiki_taka_v2"
+            )
+        _check_significance(given.significance, cls.filled_transfer(given))
+
+    @classmethod
+    def kept(cls, options: TransferOptions) -> tuple[str, ...]:
+        """Return sum, mean and reference, and their errors where these are asked for (see :class:`UpdatePath`)."""
+        tested = options.transfer is not None and options.transfer.significance
+        errors = ("the read-outs' variance", "their mean's error", "the reference's error") if tested else ()
+        return (*super().kept(options), "their running mean", "the reference", *errors)
 
     def _read(self, due: Tensor) -> Float[Tensor, "columns outputs"]:
         """Read the columns against their reference; where a chopper flips, the mean becomes the reference."""
@@ -136,3 +208,13 @@ class Agad(ChoppedTikiTakaV2):
         if self.transfer.significance is not None:
             self.found.load_errors(state)
             self.reference_error.copy_(state["reference_error"])
+
+
+def _check_significance(significance: float | None, filled: Transfer) -> None:
+    always = filled.chop_every == 1 or filled.chop_probability == 1
+    single = always if filled.reference == "period" else filled.reference_rate == 1
+    if significance is not None and single:
+        raise UsageError(
+            "update.transfer.significance: a mean of one read-out has no standard error; "
+            + ("flip less often" if filled.reference == "period" else "give a reference_rate below 1")
+        )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards.experiment import Transfer
+from ..cards.updates import KINDS, Transfer, TransferOptions
 from ..errors import UsageError
 from ..tiles.base import Tile
 from .base import UpdatePath
+
+if TYPE_CHECKING:
+    from ..device import Device
 
 
 class TikiTaka(UpdatePath):
@@ -25,15 +28,48 @@ class TikiTaka(UpdatePath):
     Source: Gokmen & Haensch, Front. Neurosci. 14:103 (2020); zero shifting after Kim et al., arXiv:1907.10228 (2019).
     """
 
-    def __init__(self, tile: Tile, learning_rate: float, transfer: Transfer) -> None:
+    name = "tiki_taka"
+    title = "outer products are pulsed into a fast array, and its read-outs into the slow one"
+    options = TransferOptions
+    family = "transfer"
+    formed_by_device = True
+    arrays: ClassVar[tuple[str, ...]] = ("the fast array",)
+    transfers: ClassVar[frozenset[str]] = frozenset()
+    """Fields of :class:`Transfer` that this path has, of those that not all have."""
+
+    def __init__(
+        self, tile: Tile, learning_rate: float, options: TransferOptions = TransferOptions()
+    ) -> None:
         super().__init__(tile, learning_rate)
-        self.transfer = transfer
+        self.transfer = transfer = self.filled_transfer(options.transfer or Transfer())
         self.fast = tile.sibling("fast")
         self.columns = min(transfer.columns or tile.inputs, tile.inputs)
         self.updates = 0
         self.next_column = 0
         self.one_hot = torch.eye(tile.inputs, device=self.fast.twin().device)
         self.shift = measured_symmetry(self.fast, self.one_hot, transfer.zero_shift)
+
+    @classmethod
+    def filled_transfer(cls, transfer: Transfer) -> Transfer:
+        """Return a transfer with the defaults of what only this path asks for."""
+        return transfer
+
+    @classmethod
+    def filled(cls, options: TransferOptions) -> TransferOptions:
+        """Return the options with a transfer, filled (see :class:`UpdatePath`)."""
+        filled = cls.filled_transfer(options.transfer or Transfer())
+        return options.model_copy(update={"transfer": filled})
+
+    @classmethod
+    def check(cls, options: TransferOptions, device: Device) -> None:
+        """Refuse what other paths' transfers have (see :class:`UpdatePath`)."""
+        given = options.transfer or Transfer()
+        for field, users in transfer_users().items():
+            if getattr(given, field) not in (None, False) and field not in cls.transfers:
+                raise UsageError(
+                    f"update.transfer.{field}: path '{cls.name}' has no such thing; leave it out, or use "
+                    + ", ".join(users)
+                )
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
@@ -96,13 +132,24 @@ class TikiTakaV2(TikiTaka):
         UsageError: a forgetful H on a tile without a step, where nothing is ever left in it.
     """
 
-    def __init__(self, tile: Tile, learning_rate: float, transfer: Transfer) -> None:
-        super().__init__(tile, learning_rate, transfer)
-        if transfer.forget_buffer and tile.step is None:
+    name = "tiki_taka_v2"
+    title = "Tiki-Taka whose read-outs are summed digitally; whole pulses are sent when due"
+    transfers: ClassVar[frozenset[str]] = frozenset({"forget_buffer"})
+
+    def __init__(
+        self, tile: Tile, learning_rate: float, options: TransferOptions = TransferOptions()
+    ) -> None:
+        super().__init__(tile, learning_rate, options)
+        if self.transfer.forget_buffer and tile.step is None:
             raise UsageError(
                 "update.transfer.forget_buffer: this device has no pulses to forget after; leave it out"
             )
         self.hidden = torch.zeros_like(tile.twin())
+
+    @classmethod
+    def kept(cls, options: TransferOptions) -> tuple[str, ...]:
+        """Return what H holds (see :class:`UpdatePath`)."""
+        return ("read-outs of the fast array",)
 
     def _transfer(self, due: Tensor) -> None:
         """Add the read-outs to H, and send the pulses that are due."""
@@ -126,6 +173,16 @@ class TikiTakaV2(TikiTaka):
         """Take up fast array, turn and H."""
         super().load(state)
         self.hidden.copy_(state["hidden"])
+
+
+def transfer_users() -> dict[str, list[str]]:
+    """Return the names of the paths that have a transfer's field, for fields that not all have."""
+    users: dict[str, list[str]] = {}
+    for field in Transfer.model_fields:
+        own = [name for name, kind in KINDS.items() if field in getattr(kind, "transfers", ())]
+        if own:
+            users[field] = own
+    return users
 
 
 def measured_symmetry(fast: Tile, one_hot: Tensor, pairs: int | None) -> Tensor | None:

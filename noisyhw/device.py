@@ -9,11 +9,11 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from ..cards import load_device
-from ..cards.device import DeviceCard, ExactUpdate, Periphery, ReadNoise
-from ..errors import UsageError
-from ..tiles.analog import AnalogTile
-from ..tiles.base import Tile
+from .cards import load_device
+from .cards.device import DeviceCard, ExactUpdate, Periphery, ReadNoise
+from .errors import UsageError
+from .tiles.analog import AnalogTile
+from .tiles.base import Tile
 
 
 class Device:
@@ -42,7 +42,7 @@ class Device:
             name: tells the streams of one run's tiles apart.
         """
         if self.card.backend == "aihwkit":
-            from ..tiles.aihwkit_tile import AihwkitTile
+            from .tiles.aihwkit_tile import AihwkitTile
 
             return AihwkitTile(self.card, weight, seed, name)
         return AnalogTile(self.card, weight, seed, name)
@@ -65,7 +65,7 @@ class Device:
         """What a person who reads this device's results must be told."""
         if self.bit_reproducible:
             return ()
-        from ..tiles.aihwkit import NOTE
+        from .tiles.aihwkit import NOTE
 
         return (NOTE,)
 
@@ -76,7 +76,7 @@ class Device:
             UsageError: the backend is missing, does not work, or cannot do what the card asks for.
         """
         if self.card.preset is not None:
-            from ..tiles.aihwkit import check_device
+            from .tiles.aihwkit import check_device
 
             return "mixed_precision" if check_device(self.card) else "on_tile"
         return "mixed_precision" if self.written_in_steps else "adam"
@@ -88,7 +88,7 @@ class Device:
             UsageError: the backend is missing or does not work, or the device's cells cannot be written that way.
         """
         if self.card.backend == "aihwkit":
-            from ..tiles.aihwkit import check_path
+            from .tiles.aihwkit import check_path
 
             check_path(self.card, path)
 

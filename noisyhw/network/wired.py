@@ -1,0 +1,171 @@
+"""A traced network as a graph between layers: arrays are read, all else is computed in digital."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from ..chip.graph import Graph
+from ..chip.graph import Read as ReadLayer
+from .sites import Site
+from .trace import Traced, sites_of
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    *(nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Softsign),
+)
+"""Modules that act on each value by itself."""
+FUNCTIONS: frozenset[str] = frozenset(
+    (
+        "relu",
+        "leaky_relu",
+        "relu6",
+        "elu",
+        "selu",
+        "gelu",
+        "silu",
+        "mish",
+        "softplus",
+        "tanh",
+        "hardtanh",
+        "sigmoid",
+    )
+)
+"""Functions and methods that do, by name."""
+Activation = Callable[[Tensor], Tensor]
+
+
+class Wired(Graph):
+    """The wiring of a traced module.
+
+    Args:
+        traced: the network.
+        draws: for dropout.
+        where: tensors live there.
+    """
+
+    def __init__(self, traced: Traced, draws: torch.Generator, where: torch.device) -> None:
+        self.traced, self.draws, self.where = traced, draws, where
+        self.sites = sites_of(traced.graph)  # each chip has running statistics of its own
+        numbers = {key: number for number, key in enumerate(traced.arrays)}
+        self.places = tuple(numbers[read.site, read.number] for read in traced.reads)
+        self.activations = _activations(traced)
+        self.masks: list[Tensor] = []
+        self.noted: dict[str, Mapping[str, Tensor]] = {}
+
+    def run(self, x: Tensor, read: ReadLayer, passes: int = 1, *, learning: bool = False) -> Tensor:
+        """Interpret the traced graph (see :class:`.Graph`)."""
+        samples = x.shape[1]
+        images = x[0].reshape(samples, *self.traced.input)
+        way = _Way(self, read, passes, samples, learning)
+        outputs: Tensor = way.run(images.repeat(passes, *[1] * len(self.traced.input)))
+        return outputs.reshape(passes, samples, -1)
+
+    def slope(self, place: int, a: Tensor) -> Tensor:
+        """Derivative of the activation behind a place (see :class:`.Graph`)."""
+        activation = self.activations[place]
+        if activation is None:
+            return torch.ones_like(a)
+        with torch.enable_grad():
+            values = a.detach().clone().requires_grad_()
+            (found,) = torch.autograd.grad(activation(values).sum(), values)
+        return found
+
+    def next_batch(self) -> None:
+        """Forget the masks of the batch before."""
+        self.masks, self.noted = [], {}
+
+    def take_up(self) -> None:
+        """Let norms move their running statistics."""
+        for name, values in self.noted.items():
+            self.sites[name].take_up(values)
+        self.noted = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return running statistics, and the generator of dropout."""
+        sites = {name: site.state() for name, site in self.sites.items()}
+        return {"sites": sites, "draws": self.draws.get_state()}
+
+    def load(self, state: dict[str, Any] | None) -> None:
+        """Take up a state that :meth:`state` returned."""
+        assert state is not None
+        for name, saved in state["sites"].items():
+            self.sites[name].load(saved)
+        self.draws.set_state(state["draws"].cpu())
+
+
+class _Way(fx.Interpreter):
+    """One way of all passes of a batch through the graph (see :class:`.sites.Run`)."""
+
+    def __init__(self, wired: Wired, read: ReadLayer, passes: int, samples: int, learning: bool) -> None:
+        super().__init__(wired.traced.graph)
+        self.wired, self.layer_read = wired, read
+        self.passes, self.samples, self.learning = passes, samples, learning
+        self.place = self.masked = 0
+        self.site = ""
+        self.shared = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Note whether what the node gets is the same in all passes."""
+        self.shared = all(one.name in self.wired.traced.shared for one in n.all_input_nodes[:1])
+        return super().run_node(n)
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Let the site that stands for a module compute it."""
+        site = self.wired.sites.get(str(target))
+        if site is None:
+            return super().call_module(target, args, kwargs)
+        self.site = str(target)
+        return site.call(self, *args, *kwargs.values(), shared=self.shared)
+
+    def read(self, number: int, rows: Tensor, shared: bool = False) -> Tensor:
+        """Read an array (see :class:`.sites.Run`)."""
+        passes = 1 if shared else self.passes
+        values = rows[: passes * self.samples].reshape(passes, self.samples, -1)
+        a = self.layer_read(self.place, values)
+        self.place += 1
+        return a.reshape(self.passes * self.samples, rows.shape[1], -1)
+
+    def drawn(self, shape: Sequence[int], keep: float) -> Tensor:
+        """Return a dropout mask (see :class:`.sites.Run`)."""
+        wired = self.wired
+        if self.masked == len(wired.masks):
+            mask = torch.rand(list(shape), generator=wired.draws, device=wired.where) < keep
+            wired.masks.append(mask.float().mul_(1 / keep if keep else 0.0))
+        self.masked += 1
+        return wired.masks[self.masked - 1]
+
+    def note(self, values: Mapping[str, Tensor]) -> None:
+        """Keep a batch's statistics (see :class:`.sites.Run`)."""
+        self.wired.noted[self.site] = values
+
+
+def _activations(traced: Traced) -> list[Activation | None]:
+    """For each place, the activation that alone gets what was read there."""
+    found: list[Activation | None] = []
+    for node in traced.graph.graph.nodes:
+        site = traced.sites.get(str(node.target)) if node.op == "call_module" else None
+        if site is not None and site.arrays:
+            users = list(node.users)
+            behind = _activation(users[0], traced.graph) if len(users) == 1 else None
+            found += [behind] * len(site.arrays) if _reads_once(site, node, traced) else []
+    return found if len(found) == len(traced.reads) else [None] * len(traced.reads)
+
+
+def _reads_once(site: Site, node: fx.Node, traced: Traced) -> bool:
+    calls = [one for one in traced.graph.graph.nodes if one.op == "call_module" and one.target == node.target]
+    return len([read for read in traced.reads if read.site == site.name]) == len(site.arrays) * len(calls)
+
+
+def _activation(node: fx.Node, graph: fx.GraphModule) -> Activation | None:
+    if node.op == "call_module":
+        module = graph.get_submodule(str(node.target))
+        return module if isinstance(module, ACTIVATIONS) else None
+    name = getattr(node.target, "__name__", str(node.target))
+    if node.op not in ("call_function", "call_method") or name not in FUNCTIONS or len(node.args) != 1:
+        return None
+    function, options = getattr(nn.functional, name, None) or getattr(torch, name), dict(node.kwargs)
+    return lambda a: function(a, **options)

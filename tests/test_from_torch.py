@@ -1,0 +1,385 @@
+"""A torch.nn.Module on tiles: PyTorch's own training on an exact device, all rules, refusals, files, resumed runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networks
+import pytest
+import torch
+from networks import Concatenated, Recurrent, ResNet8, Stepped
+from torch import nn
+
+import noisyhw
+from noisyhw import Data, Device, foreign, from_torch
+from noisyhw.cards import load_experiment
+from noisyhw.errors import UsageError
+from noisyhw.network.build import build_traced
+from noisyhw.network.card import card_of
+from noisyhw.rules import get_rule
+from noisyhw.training.resolve import resolve
+from noisyhw.training.trainer import Trainer
+
+IMAGES, SERIES = (3, 8, 8), (8, 8)
+NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "mlp": (networks.mlp, IMAGES),
+    "resnet": (ResNet8, IMAGES),
+    "concatenated": (Concatenated, IMAGES),
+    "same": (networks.same_padded, IMAGES),
+    "gru": (lambda: Recurrent(nn.GRU), SERIES),
+    "lstm": (lambda: Recurrent(nn.LSTM), SERIES),
+    "elman": (lambda: Recurrent(nn.RNN), SERIES),
+    "gru cells": (lambda: Stepped(nn.GRUCell), SERIES),
+    "lstm cells": (lambda: Stepped(nn.LSTMCell), SERIES),
+    "elman cells": (lambda: Stepped(nn.RNNCell), SERIES),
+}
+BATCH, STEPS, RATE = 16, 20, 0.05
+
+
+def made(name: str) -> tuple[nn.Module, Data]:
+    """A net and data of its shape, in which the class shows."""
+    make, shape = NETS[name]
+    torch.manual_seed(5)
+    module = make()
+    y = torch.arange(BATCH * STEPS) % 10
+    templates = torch.randn(10, *shape)
+    x = templates[y] + 0.3 * torch.randn(len(y), *shape)
+    return module, Data.from_arrays(x, y, test=(x[:40], y[:40]))
+
+
+def trainer(name: str, *sets: str, device: str = "ideal", rule: str = "bp", epochs: int = 1) -> Trainer:
+    module, data = made(name)
+    options = {
+        "device": device,
+        "rule": {"name": rule},
+        "network": card_of(from_torch(module, torch.zeros(2, *NETS[name][1]))),
+        "epochs": epochs,
+        "batch": BATCH,
+    }
+    experiment = resolve(load_experiment(None, options, ["update.path=sgd", *sets]))
+    return Trainer(experiment, data)
+
+
+def loss_of(made: Trainer) -> float:
+    row = None
+    while row is None:
+        row = made.step()
+    return row.train_loss
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_bp_on_an_exact_device_is_pytorch_s_own_training_step_for_step(name: str) -> None:
+    ours = trainer(name, f"update.learning_rate={RATE}")
+    module = made(name)[0].train()
+    optimizer = torch.optim.SGD(module.parameters(), lr=RATE)
+    shape = NETS[name][1]
+    for index in range(STEPS):
+        x, y = ours._batch(0, index)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(x.view(-1, *shape)), y).backward()
+        optimizer.step()
+        ours.step() if index < STEPS - 1 else ours.learn(x, y)
+        module.eval()
+        with torch.no_grad():
+            theirs = module(ours.data.test_x.view(-1, *shape))
+        module.train()
+        own = ours.chip.predict(ours.data.test_x)
+        assert float((own - theirs).abs().max() / theirs.abs().max()) < 1e-5 * (1 + index)
+    for (site, number), layer in zip(ours.chip.graph.traced.arrays, ours.chip.layers, strict=True):
+        weights = [value for key, value in module.state_dict().items() if key.startswith(f"{site}.weight")]
+        theirs = weights[number] if len(weights) > 1 else weights[0]
+        if hasattr(layer, "tile"):
+            theirs = theirs.flatten(1)
+            rows = layer.tile.outputs
+            theirs = theirs if rows == len(theirs) else theirs[number * rows : (number + 1) * rows]
+        own = layer.tile.twin() if hasattr(layer, "tile") else layer.weight
+        torch.testing.assert_close(own, theirs.reshape(own.shape), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["np", "anp", "danp", "inp", "dbp"])
+@pytest.mark.parametrize("name", ["resnet", "gru", "concatenated"])
+def test_every_rule_trains_convolutional_and_recurrent_nets(name: str, rule: str) -> None:
+    """Mean training loss of the second epoch, below that of the first."""
+    path = ["update.path=adam", "update.learning_rate=0.01", "decorrelation.rate=0.001"]
+    ours = trainer(name, *path, rule=rule, epochs=3)
+    first = loss_of(ours)
+    loss_of(ours)
+    assert loss_of(ours) < first
+
+
+@pytest.mark.parametrize("device", ["rram", "pcm", "ecram"])
+def test_nets_train_on_real_devices(device: str) -> None:
+    ours = trainer("resnet", "update.path=auto", "epochs=2", device=device, rule="danp")
+    assert loss_of(ours) < 3.5
+    loss_of(ours)
+
+
+def test_node_perturbation_s_mean_signal_is_the_gradient_in_a_recurrent_net() -> None:
+    """A tile that is read once a step gets the sum of what every step says; n draws leave |g| sqrt(units / n)."""
+    module, data = made("gru")
+    chip = build_traced(Device("ideal"), from_torch(module, torch.zeros(2, *SERIES)), seed=3)
+    x, y = data.train_x[:1].repeat(4000, 1), data.train_y[:1].repeat(4000)
+    seen = chip.observe(x, y, get_rule("np")[0], 1e-3)
+    exact = chip.observe(x[:1], y[:1], get_rule("bp")[0])
+    signals = torch.cat([signal.mean(0) for signal in get_rule("np")[0].signals(seen)])
+    truth = torch.cat([gradient[0] for gradient in exact.gradient])
+    units = len(truth)
+    error = float((signals - truth).norm() / truth.norm())
+    assert error == pytest.approx((units / 4000) ** 0.5, rel=0.3)
+
+
+def test_a_recurrent_tile_is_read_once_a_step() -> None:
+    traced = from_torch(Recurrent(nn.GRU), torch.zeros(2, *SERIES))
+    places = [(read.site, read.number) for read in traced.reads]
+    assert all(places.count(("rnn", number)) == 8 for number in range(4))
+    assert places.count(("head", 0)) == 1
+    assert str(traced).splitlines()[0] == "rnn: crossbar 18 x 8, 8 reads a sample"
+
+
+def test_all_passes_of_a_batch_drop_the_same_units() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(192, 30), nn.Dropout(0.5), nn.Linear(30, 30), nn.Dropout(0.5), nn.Linear(30, 10)
+    )
+    chip = build_traced(Device("ideal"), from_torch(module, torch.zeros(2, 192)), seed=1)
+    x, y = torch.randn(12, 192), torch.zeros(12, dtype=torch.int64)
+    seen = chip.observe(x, y, get_rule("anp")[0], 1e-6)
+    a = seen.pre_activations[1]
+    assert float((a[0] - a[1]).abs().max()) < 1e-4
+    again = chip.observe(x, y, get_rule("anp")[0], 1e-6).pre_activations[1]
+    assert float((a[0] - again[0]).abs().max()) > 0.1
+    assert torch.equal(chip.predict(x), chip.predict(x))
+
+
+def test_batch_norm_s_running_statistics_are_the_baseline_s_and_pytorch_s() -> None:
+    ours = trainer("resnet", "update.learning_rate=0.0001", rule="anp")
+    module = made("resnet")[0].train()
+    ours.chip.observe(*ours._batch(0, 0), get_rule("anp")[0], 1e-3)
+    module(ours._batch(0, 0)[0].view(-1, *IMAGES))
+    state = ours.chip.state()["graph"]["sites"]["stem.1"]
+    theirs = module.state_dict()
+    fresh = made("resnet")[0].state_dict()
+    assert not torch.equal(state["mean"], fresh["stem.1.running_mean"])
+    # the trainer has looked at this batch once to choose its perturbation, so statistics moved twice
+    twice = 1 - 0.9 ** float(state["seen"])
+    torch.testing.assert_close(
+        state["mean"], theirs["stem.1.running_mean"] / 0.1 * twice, rtol=1e-3, atol=1e-5
+    )
+
+
+def test_the_module_and_the_global_generator_are_left_alone() -> None:
+    module = ResNet8()
+    before, draws = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+    traced = from_torch(module, torch.zeros(2, *IMAGES))
+    chip = build_traced(Device("rram"), traced)
+    chip.observe(torch.randn(4, 192), torch.zeros(4, dtype=torch.int64), get_rule("anp")[0])
+    torch.set_rng_state(draws)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert module.blocks[0].relu.inplace
+
+
+# Refusals.
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attend(x, x, x)[0][:, 0])
+
+
+class OwnNumbers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(10))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.flatten(1)) * self.scale
+
+
+class Deciding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.flatten(1)) if x.sum() > 0 else self.head(-x.flatten(1))
+
+
+class Mixing(Deciding):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((x - x.mean(0)).flatten(1))
+
+
+class Drawing(Deciding):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((x + torch.randn_like(x)).flatten(1))
+
+
+class Fixed(Deciding):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.reshape(3, 64))
+
+
+class TwoSizes(Deciding):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.shared(x).flatten(1)) + self.shared(x[:, 0]).repeat(1, 2)[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        (Attention(), r"attend \(MultiheadAttention\) holds numbers and is not known"),
+        (OwnNumbers(), r"OwnNumbers\.scale is used outside a module"),
+        (Deciding(), r"Deciding cannot be traced.*decide by values"),
+        (Mixing(), "depend on the other samples"),
+        (Drawing(), "other outputs each time"),
+        (Fixed(), r"fails for an input of shape \[1, 8, 8\]|depend on the other"),
+        (TwoSizes(), "is called for 8 and for 1 vectors"),
+        (nn.Sequential(nn.Flatten(), nn.ReLU()), "no weight to lay on a tile"),
+        (nn.Linear(8, 10), r"gives \[3, 8, 10\] for 3 samples"),
+        (
+            nn.Sequential(nn.Conv1d(8, 4, 3, padding_mode="circular"), nn.Flatten(), nn.Linear(24, 10)),
+            "padding_mode",
+        ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(63, 10)), r"fails for an input of shape"),
+        (
+            nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, 10)),
+            "other samples|track",
+        ),
+        (nn.GRU(8, 10, batch_first=False), "batch_first"),
+        (nn.GRU(8, 10, batch_first=True, bidirectional=True), "bidirectional"),
+    ],
+)
+def test_what_cannot_be_taken_is_named_with_its_place(module: nn.Module, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^network: .*(?:{told})"):
+        from_torch(module, torch.zeros(2, *SERIES))
+
+
+def test_what_is_no_module_or_no_batch_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"give a torch\.nn\.Module, got str"):
+        from_torch("resnet", torch.zeros(2, 3))
+    with pytest.raises(UsageError, match="samples first"):
+        from_torch(nn.Linear(2, 2), torch.zeros(2))
+
+
+# Runs and cards.
+
+FILE = """
+import torch
+from torch import nn
+
+class MyNet(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.conv = nn.Conv2d(1, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.drop = nn.Dropout(0.1)
+        self.head = nn.Linear(width * 16, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        x = nn.functional.max_pool2d(x, 2)
+        return self.head(self.drop(x.flatten(1)))
+"""
+SMALL = ["epochs=2", "batch=300", "update.path=adam", "update.learning_rate=0.01"]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(foreign, "_allowed", set())
+    monkeypatch.setattr(foreign, "_everything", False)
+    path = tmp_path / "my_net.py"
+    path.write_text(FILE)
+    return path
+
+
+def losses(out: Path, network: Any, *sets: str, **given: Any) -> list[float]:
+    run = noisyhw.train(device="ideal", rule="danp", network=network, sets=[*SMALL, *sets], out=out, **given)
+    return list(run.metrics["train_loss"])
+
+
+def test_a_module_from_a_file_trains_and_its_seed_draws_its_first_weights(file: Path, tmp_path: Path) -> None:
+    one = losses(tmp_path / "one", f"{file}:MyNet")
+    assert one[-1] < one[0]
+    assert losses(tmp_path / "same", str(file)) == one
+    assert losses(tmp_path / "seed", str(file), seed=1) != one
+    assert losses(tmp_path / "wide", str(file), "network.arguments={width: 4}") != one
+
+
+def test_a_run_with_norms_and_dropout_is_resumed_with_the_same_bits(file: Path, tmp_path: Path) -> None:
+    whole = losses(tmp_path / "whole", str(file), "epochs=3")
+    losses(tmp_path / "cut", str(file), "epochs=3", pause_after=1)
+    assert list(noisyhw.resume(tmp_path / "cut", trust=True).metrics["train_loss"]) == whole
+
+
+def test_an_edited_module_file_is_another_run_and_does_not_go_on(file: Path, tmp_path: Path) -> None:
+    options = {"device": "ideal", "network.module": f"{file}:MyNet"}
+    before = resolve(load_experiment(None, options)).identity("d", "c")
+    losses(tmp_path / "cut", str(file), pause_after=1)
+    file.write_text(FILE.replace("0.1", "0.2"))
+    assert resolve(load_experiment(None, options)).identity("d", "c") != before
+    with pytest.raises(UsageError, match="code of MyNet has changed"):
+        noisyhw.resume(tmp_path / "cut", trust=True)
+
+
+def test_a_card_s_module_runs_only_where_it_is_trusted(file: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.yaml"
+    card.write_text("device: ideal\nnetwork: {module: my_net.py:MyNet, arguments: {width: 4}}\nepochs: 1\n")
+    with pytest.raises(UsageError, match=r"^network: .*not run unasked"):
+        noisyhw.train(card, out=tmp_path / "run")
+    assert noisyhw.train(card, out=tmp_path / "run", sets=["batch=900"], trust=True).status == "done"
+
+
+def test_a_module_object_trains_and_is_named_by_its_graph_and_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    one = losses(tmp_path / "one", module)
+    assert losses(tmp_path / "same", from_torch(module, torch.zeros(2, 64))) == one
+    with torch.no_grad():
+        module[0].bias[0] += 1
+    options = [{"device": "ideal", "network": card_of(one)} for one in (module, copy.deepcopy(module))]
+    same, other = (resolve(load_experiment(None, one)).identity("d", "c") for one in options)
+    assert same == other
+    assert losses(tmp_path / "other", module) != one
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (["network.hidden=[8]"], r"network\.hidden: a module brings its own"),
+        (["network.bias=false"], r"network\.bias: a module brings its own"),
+        (["network.input=[3, 3]"], r"network\.input: \[3, 3\] has 9 values, and a sample of the task 64"),
+        (["network.arguments={wide: 3}"], r"MyNet\(wide=3\) fails: TypeError"),
+    ],
+)
+def test_fields_that_do_not_fit_a_module_are_refused(
+    file: Path, tmp_path: Path, sets: list[str], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        losses(tmp_path / "run", str(file), *sets)
+
+
+def test_outputs_that_do_not_fit_the_task_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gives 7 outputs, and the task has 10"):
+        losses(tmp_path / "run", nn.Linear(64, 7))
+
+
+def test_a_stack_takes_no_module(file: Path) -> None:
+    from noisyhw.batched import why_not
+
+    options = {"device": "ideal", "network.module": f"{file}:MyNet"}
+    runs = [resolve(load_experiment(None, options | {"seed": seed})) for seed in (0, 1)]
+    assert "network.module" in str(why_not(runs))
