@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, TypeVar
 
+from .code import content_of_class, file_of
 from .errors import UsageError
 from .fingerprint import fingerprint
 
@@ -137,29 +138,25 @@ def given_from(where: Reference) -> Any:
 
 
 def code_of(kind: type) -> str:
-    """Return what names the code of a class: a shipped one's revision, and of any other its content.
+    """Return what names the code of a class: a shipped one's revision, and of any other also its content.
 
-    The content is that of the class's file and, where noisyhw has run that file itself, of the files beside it that it
-    imported. A class without a file (from an interactive session) is named by its compiled methods, which call other
-    code by name only.
+    Raises:
+        UsageError: it has no content to be named by (see :func:`.content_of_class`).
     """
     revision = str(getattr(kind, "revision", ""))
     module = kind.__module__
     if module == "noisyhw" or module.startswith("noisyhw."):
         return revision
-    file = _file_of(kind)
-    if file is None:
-        content = _content_of_methods(kind)
-    elif file in _modules and _modules[file].module.__name__ == module:
-        content = _modules[file].content
-    else:
-        content = fingerprint([file.read_bytes()])
+    file = file_of(kind)
+    loaded = _modules.get(file) if file is not None else None
+    own = loaded is not None and loaded.module.__name__ == module
+    content = content_of_class(kind, loaded.beside if loaded is not None and own else ())
     return f"{revision} {content}".strip()
 
 
 def reference_to(kind: type) -> Reference | None:
     """Return where a class can be loaded from again; None: it is of the running script, of a package, or of no file."""
-    file = _file_of(kind)
+    file = file_of(kind)
     if kind.__module__ == "__main__" or file is None or "." in kind.__module__:
         return None
     found = getattr(sys.modules[kind.__module__], kind.__name__, None)
@@ -242,31 +239,6 @@ def _lies_in(file: str | None, folder: Path) -> bool:
 
 def _content(source: bytes, beside: tuple[Path, ...]) -> str:
     return fingerprint([source, *(file.read_bytes() if file.is_file() else b"" for file in beside)])
-
-
-def _content_of_methods(kind: type) -> str:
-    parts = []
-    for owner in kind.__mro__:
-        if owner.__module__.split(".")[0] in ("noisyhw", "builtins", "abc"):
-            continue
-        for name, value in sorted(vars(owner).items()):
-            function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else None
-            code = getattr(function, "__code__", None)
-            parts.append(f"{name} {_compiled(code) if code is not None else ''}".encode())
-            if isinstance(value, int | float | str | tuple | frozenset):
-                parts.append(repr(value).encode())
-    return fingerprint(parts)
-
-
-def _compiled(code: CodeType) -> str:
-    constants = [_compiled(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {constants}"
-
-
-def _file_of(kind: type) -> Path | None:
-    """The file of a class's module; None: there is none (an interactive session)."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return Path(file) if file is not None and Path(file).is_file() else None
 
 
 def _line_of(error: BaseException, file: Path) -> str:

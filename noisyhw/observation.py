@@ -37,6 +37,7 @@ class Observation:
     Attributes:
         pre_activations: per layer, [1 + P, samples, outputs].
         losses: [1 + P, samples].
+        outputs: of the network, [1 + P, samples, outputs]; what the losses are of.
         inputs: per layer, what its tile read in the baseline pass (decorrelated), [vectors, inputs]; a vector is a
             sample, or in a convolution one of a sample's patches.
         injected: what the learner injected; None unless the rule declares that it must know.
@@ -51,6 +52,7 @@ class Observation:
     losses: Float[Tensor, "passes samples"]
     inputs: Layerwise
     _: KW_ONLY
+    outputs: Float[Tensor, "passes samples outputs"]
     injected: Injection | None = None
     gradient: Layerwise | None = None
     output_error: Float[Tensor, "samples outputs"] | None = None
@@ -65,7 +67,9 @@ def about_the_mean(seen: Observation) -> Observation:
     the mean, the update is the sample covariance of activities with the loss, and cos^2 = 1 / (1 + (N + 1) / P).
     """
     layers = tuple(_with_mean(a) for a in seen.pre_activations)
-    return replace(seen, pre_activations=layers, losses=_with_mean(seen.losses))
+    return replace(
+        seen, pre_activations=layers, losses=_with_mean(seen.losses), outputs=_with_mean(seen.outputs)
+    )
 
 
 def _with_mean(values: Float[Tensor, "passes *rest"]) -> Float[Tensor, "one_more *rest"]:

@@ -681,7 +681,10 @@ def test_a_samplewise_rule_gives_each_sample_what_it_gives_it_alone(name: str) -
     def signals(rows: slice) -> tuple[torch.Tensor, ...]:
         own = Injection(0.1, tuple(n[:, rows] for n in noise), probed)
         parts = tuple(a[:, rows] for a in pre), losses[:, rows], tuple(a[0, rows] for a in pre)
-        return rule.signals(Observation(*parts, injected=own, gradient=tuple(g[rows] for g in gradient)))
+        seen = Observation(
+            *parts, outputs=pre[-1][:, rows], injected=own, gradient=tuple(g[rows] for g in gradient)
+        )
+        return rule.signals(seen)
 
     assert rule.samplewise
     whole, parts = signals(slice(0, 6)), [signals(slice(row, row + 1)) for row in range(6)]

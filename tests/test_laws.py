@@ -198,7 +198,7 @@ def test_inp_is_the_literal_formula_with_one_pass_per_layer() -> None:
 def test_a_pass_in_which_nothing_moved_gives_no_signal_rather_than_nan() -> None:
     rule, _ = get_rule("anp")
     a = normal(1, 3, 4).expand(2, -1, -1)
-    seen = Observation((a, a), torch.ones(2, 3), (normal(3, 4), normal(3, 4)))
+    seen = Observation((a, a), torch.ones(2, 3), (normal(3, 4), normal(3, 4)), outputs=a)
     assert all(torch.equal(d, torch.zeros(3, 4)) for d in rule.signals(seen))
 
 

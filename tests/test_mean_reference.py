@@ -22,7 +22,9 @@ GRADIENT = normal(UNITS, seed=5)
 def passes(noisy: int) -> Observation:
     """A loss that is linear in one layer's activities, all passes noisy."""
     a = normal(1 + noisy, SAMPLES, UNITS, seed=1)
-    return Observation(pre_activations=(a,), losses=a @ GRADIENT, inputs=(torch.zeros(SAMPLES, 1),))
+    return Observation(
+        pre_activations=(a,), losses=a @ GRADIENT, inputs=(torch.zeros(SAMPLES, 1),), outputs=a
+    )
 
 
 def mean_square_cosine(d: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from noisyhw_cli.main import cli
-from pydantic import Field
+from pydantic import Field, field_validator
 from support import make_card
 
 import noisyhw
@@ -21,7 +22,7 @@ from noisyhw.rules import Change, Knows, LayerShape, Options, Rule, card_of, get
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
-SMALL = ["epochs=1", "network.hidden=[8]", "batch=400"]
+SMALL = ["epochs=1", "network.hidden=[8]", "batch=400", "update.path=sgd"]
 MINE = """
 from pydantic import Field
 from noisyhw.rules import Knows, Options, Rule
@@ -148,7 +149,13 @@ def test_a_sweep_computes_anew_after_its_rule_file_was_edited(
     file: Path, tmp_path: Path, workers: int
 ) -> None:
     card = {
-        "experiment": {"device": "ideal", "network": {"hidden": [4]}, "batch": 900, "epochs": 1},
+        "experiment": {
+            "device": "ideal",
+            "update": {"path": "sgd"},  # adam all but forgets a gain
+            "network": {"hidden": [4]},
+            "batch": 900,
+            "epochs": 1,
+        },
         "grid": {"rule.gain": [0.5, 2.0]},
     }
     found = []
@@ -290,10 +297,26 @@ def test_a_rule_that_perturbs_weights_unsaid_is_refused() -> None:
         trainer(secret)
 
 
+def with_bias(bias: torch.Tensor) -> Change:
+    """A change that nothing has checked."""
+    change = Change(torch.zeros(8, 64))
+    object.__setattr__(change, "bias", bias)
+    return change
+
+
 @pytest.mark.parametrize(
     ("handed", "told"),
     [
-        (lambda seen: seen.inputs, r"layer 0, where \[samples, 8\]"),
+        (lambda seen: seen.inputs, r"layer 0, where \[400, 8\]"),
+        (lambda seen: (seen.pre_activations[0][0, 1:],) * 2, r"\[399, 8\] for layer 0, where \[400, 8\]"),
+        (
+            lambda seen: (seen.pre_activations[0][0].double(),) * 2,
+            r"torch.float64 for layer 0.*torch.float32",
+        ),
+        (
+            lambda seen: (with_bias(torch.zeros(1, 8)),) * 2,
+            r"a change of biases of \[1, 8\] for layer 0, where a change of biases of \[8\]",
+        ),
         (lambda seen: (Change(torch.zeros(2, 2)),) * 2, r"\[2, 2\] for layer 0, where a change of \[8, 64\]"),
         (lambda seen: seen.pre_activations[0][:1], "handed back 1 signals for 2 layers"),
         (lambda seen: ("x", "y"), "a str for layer 0"),
@@ -307,6 +330,182 @@ def test_what_does_not_fit_the_network_is_refused_with_layer_and_shapes(handed: 
     )
     with pytest.raises(UsageError, match=told):
         trainer(bad, "network.hidden=[8]").step()
+
+
+# What a run could not write down, repeat or resume.
+
+
+class Attributes(Remembers):
+    """Keeps a number beside its memory."""
+
+    def learn(self, seen: Observation, state: Any) -> Any:
+        self.batches = 1
+        return super().learn(seen, state)
+
+
+class OwnInit(Remembers):
+    """Is made with a number."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.gain = 2.0
+
+
+class Doubling(Options):
+    """Changes its value each time that it is read."""
+
+    gain: float = 1.0
+
+    @field_validator("gain")
+    @classmethod
+    def _double(cls, value: float) -> float:
+        return 2 * value
+
+
+class Named(Options):
+    """Has a card's own field."""
+
+    code: str = ""
+
+
+def test_a_rule_that_holds_more_than_its_options_is_refused() -> None:
+    with pytest.raises(UsageError, match="Attributes holds 'batches'"):
+        trainer(Attributes).step()
+    with pytest.raises(UsageError, match=r"OwnInit holds 'gain'.*make it an option"):
+        trainer(OwnInit)
+    given = Remembers(keep=0.5)
+    given.gain = 2.0  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="Remembers holds 'gain'"):
+        card_of(given)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"options_model": Doubling}, "not the same when they are read a second time"),
+        ({"options_model": Named}, "has an option 'code'.*rename"),
+        ({"knows": "activities"}, "knows is 'activities'; say what the rule must know"),
+        ({"name": None}, "has no name"),
+    ],
+)
+def test_a_class_that_does_not_say_what_it_must_is_refused(fields: dict[str, Any], told: str) -> None:
+    bad = type("Bad", (Remembers,), fields)
+    with pytest.raises(UsageError, match=told):
+        trainer(bad(gain=2.0) if fields.get("options_model") is Doubling else bad)
+
+
+def test_knowledge_may_be_said_as_one_as_a_list_or_as_a_set() -> None:
+    for said in (Knows.ACTIVITIES, [Knows.ACTIVITIES], {Knows.ACTIVITIES}):
+        assert type("One", (Remembers,), {"knows": said}).knows == frozenset({Knows.ACTIVITIES})
+
+
+@pytest.mark.parametrize(
+    "kept", [lambda: {"f": print}, lambda: {1, 2}, lambda: [Path()], lambda: LayerShape(1, 1)]
+)
+def test_a_memory_that_no_checkpoint_holds_is_refused_at_the_first_batch(kept: Any) -> None:
+    bad = type(
+        "Bad",
+        (Remembers,),
+        {
+            "init": lambda self, layers, generator: kept(),
+            "learn": lambda self, seen, state: (get_rule("anp")[0].signals(seen), state),
+        },
+    )
+    with pytest.raises(UsageError, match="in its memory; use tensors"):
+        trainer(bad).step()
+
+
+def test_a_rule_that_forgets_to_hand_back_its_memory_is_told_so() -> None:
+    bad = type("Bad", (Remembers,), {"learn": lambda self, seen, state: list(seen.pre_activations)})
+    with pytest.raises(UsageError, match="learn handed back a list; hand back two things"):
+        trainer(bad).step()
+
+
+def test_draws_of_a_rule_that_only_overrides_init_are_in_its_checkpoint() -> None:
+    def init(self: Any, layers: Any, generator: torch.Generator) -> None:
+        self.draws = generator
+
+    def signals(self: Any, seen: Observation) -> Any:
+        return tuple(a[0] * torch.rand((), generator=self.draws) for a in seen.pre_activations)
+
+    kind = type("Draws", (Rule,), {**vars(Remembers), "init": init, "signals": signals, "learn": Rule.learn})
+    assert "rule_draws" in trainer(kind).state()
+
+
+def test_antithetic_passes_are_refused_for_a_rule_that_perturbs_weights() -> None:
+    card = make_card(read_noise={"white": {"std": 0.01}}, weight_perturbation=True)
+    with pytest.raises(UsageError, match=r"antithetic.*perturbs weights"):
+        trainer(WeightPerturbation, "perturbation.antithetic=true", device=card)
+
+
+def test_anything_but_a_rule_is_told_what_a_rule_is() -> None:
+    with pytest.raises(UsageError, match=r"give a rule's name, a file, or a noisyhw\.Rule, got 3"):
+        card_of(3)
+
+
+# Whose code it is.
+
+
+def made_around(gain: float) -> type[Rule]:
+    class Inside(Remembers):
+        """Is made in a function."""
+
+        def learn(self, seen: Observation, state: Any) -> Any:
+            signals, state = super().learn(seen, state)
+            return tuple(gain * d for d in signals), state
+
+    return Inside
+
+
+def test_classes_that_one_function_made_around_other_values_are_other_rules() -> None:
+    assert foreign.code_of(made_around(1.0)) == foreign.code_of(made_around(1.0))
+    assert foreign.code_of(made_around(1.0)) != foreign.code_of(made_around(2.0))
+    assert card_of(made_around(1.0)) != card_of(made_around(2.0))
+    with pytest.raises(UsageError, match="uses 'gain' of the function around it, a object"):
+        foreign.code_of(made_around(object()))  # type: ignore[arg-type]
+
+
+def test_a_class_attribute_that_a_program_sets_makes_another_rule() -> None:
+    made = type("Gains", (Remembers,), {"gain": 1.0})
+    before = foreign.code_of(made)
+    made.gain = 2.0  # type: ignore[attr-defined]
+    assert foreign.code_of(made) != before
+
+
+@pytest.mark.parametrize("where", ["top", "inside"])
+def test_an_edited_helper_of_a_rule_that_was_given_makes_another_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    name, helper = f"rule_{where}", tmp_path / f"helper_{where}.py"
+    line = f"from helper_{where} import GAIN"
+    text = MINE.replace("GAIN = 1.0", line if where == "top" else "")
+    if where == "inside":
+        text = text.replace("        return tuple(GAIN", f"        {line}\n        return tuple(GAIN")
+    (tmp_path / f"{name}.py").write_text(text)
+    helper.write_text("GAIN = 1.0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kind = importlib.import_module(name).Louder
+    before = foreign.code_of(kind)
+    helper.write_text("GAIN = 2.0")
+    assert foreign.code_of(kind) != before
+
+
+def test_a_rule_of_a_package_is_named_by_the_package_s_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "strange_rules"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "gains.py").write_text("GAIN = 1.0")
+    (package / "other.py").write_text("GAIN = 1.0")
+    (package / "mine.py").write_text(MINE.replace("GAIN = 1.0", "from .gains import GAIN"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kind = importlib.import_module("strange_rules.mine").Louder
+    before = foreign.code_of(kind)
+    (package / "other.py").write_text("GAIN = 2.0")
+    assert foreign.code_of(kind) == before
+    (package / "gains.py").write_text("GAIN = 2.0")
+    assert foreign.code_of(kind) != before
 
 
 # What a rule may know.

@@ -142,7 +142,7 @@ class Stack:
         self.losses = self._by_replica(seen.losses[0])
         self.loss += self.losses
         if self.classes:
-            self.hits += self._by_replica(seen.pre_activations[-1][0].argmax(-1) == target)
+            self.hits += self._by_replica(seen.outputs[0].argmax(-1) == target)
 
     def _watch(self, seen: Observation, signals: Sequence[Tensor]) -> None:
         """Note which replicas diverge at this step; nothing is read back from the accelerator."""

@@ -91,6 +91,7 @@ class Chip:
             pre_activations=tuple(watch.pre_activations),
             losses=self.loss(outputs, target),
             inputs=tuple(watch.inputs),
+            outputs=outputs,
             injected=watch.injection() if needs_injection(rule) else None,
             gradient=gradients(self, x, target) if Knows.GRADIENT in rule.knows else None,
             output_error=output_error(self.loss, outputs[0], target) if knows_outputs else None,

@@ -14,6 +14,7 @@ from .backpropagation import Backpropagation
 from .base import Change, Knows, LayerShape, Options, Probe, Rule
 from .iterative import IterativeNodePerturbation
 from .node import NodePerturbation
+from .sound import check_class, check_held, check_options
 
 
 @runtime_checkable
@@ -109,6 +110,8 @@ def class_of(card: Asked) -> tuple[type[Rule], bool]:
         decorrelated = kind.decorrelated
     else:
         kind, decorrelated = named(card.name)
+    if not _is_shipped(kind):
+        check_class(kind)
     return kind, decorrelated if card.decorrelate is None else card.decorrelate
 
 
@@ -124,17 +127,36 @@ def rule_of(card: Asked) -> tuple[Rule, bool]:
             f"rule: the code of {kind.__name__} has changed since this run began; put it back, or start again with "
             "--fresh"
         )
-    return kind(**card.options), decorrelated
+    rule = kind(**card.options)
+    if not _is_shipped(kind):
+        check_held(rule)
+        check_options(rule)
+    return rule, decorrelated
 
 
-def card_of(rule: Rule | type[Rule]) -> dict[str, Any]:
+def _is_shipped(kind: type[Rule]) -> bool:
+    return kind in _SHIPPED
+
+
+def card_of(rule: object) -> dict[str, Any]:
     """Return the fields of a card that stands for a rule that is given as an object.
 
     The class itself is kept for this process; where it has a name or a file, other processes find it there.
+
+    Args:
+        rule: a :class:`Rule`, or a subclass, which then has its default options.
+
+    Raises:
+        UsageError: it is neither, or holds more than its options.
     """
     kind = rule if isinstance(rule, type) else type(rule)
-    options = {} if isinstance(rule, type) else rule.options.model_dump(mode="json", exclude_defaults=True)
-    if RULES.get(getattr(kind, "name", "")) is kind:
+    if not issubclass(kind, Rule):
+        raise UsageError(f"rule: give a rule's name, a file, or a noisyhw.Rule, got {rule!r}")
+    options = {}
+    if isinstance(rule, Rule):
+        check_held(rule)
+        options = rule.written_options()
+    if RULES.get(str(getattr(kind, "name", ""))) is kind:
         return {"name": kind.name} | options
     where = foreign.reference_to(kind)
     if where is not None:

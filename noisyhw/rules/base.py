@@ -124,6 +124,12 @@ class Rule(abc.ABC):
         knows = cls.__dict__.get("knows")
         if isinstance(knows, Knows):  # one alone is taken for a set of one
             cls.knows = frozenset({knows})
+        elif isinstance(knows, list | tuple | set):
+            cls.knows = frozenset(knows)
+
+    def written_options(self) -> dict[str, Any]:
+        """Return the options as a card says them; those at their defaults are left out."""
+        return self.options.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def told(self) -> str:
@@ -133,7 +139,7 @@ class Rule(abc.ABC):
     @property
     def has_memory(self) -> bool:
         """Whether what it hands back depends on the batches before."""
-        return type(self).learn is not Rule.learn
+        return type(self).learn is not Rule.learn or type(self).init is not Rule.init
 
     def init(self, layers: Sequence[LayerShape], generator: torch.Generator) -> State:
         """Return the memory that the rule starts with.

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..chip.chip import Chip
 from ..device import Device
 from ..errors import UsageError
-from ..rules.base import Change, Knows, Rule
+from ..rules.base import Change, Knows, LayerShape, Rule
 
 
 def check_ports(rule: Rule, device: Device, places: int) -> None:
@@ -38,33 +38,73 @@ def check_ports(rule: Rule, device: Device, places: int) -> None:
         )
 
 
-def check_learned(rule: Rule, learned: Sequence[object], chip: Chip) -> None:
-    """Refuse what does not fit the network, with the layer and both shapes.
+def unpacked(rule: Rule, handed_back: object) -> tuple[Any, Any]:
+    """Return what a rule has learnt and its memory.
 
     Raises:
-        UsageError: there is not one part a layer, or one has another shape.
+        UsageError: it did not hand back these two.
+    """
+    if isinstance(handed_back, tuple) and len(handed_back) == 2:
+        return handed_back
+    raise UsageError(
+        f"rule: {rule.name}.learn handed back {_shown(handed_back)}; hand back two things: one part a layer, and the "
+        "memory"
+    )
+
+
+def check_learned(rule: Rule, learned: object, chip: Chip, samples: int) -> None:
+    """Refuse what does not fit the network, with the layer and both shapes.
+
+    Args:
+        rule: names itself in messages.
+        learned: what it handed back.
+        chip: the network.
+        samples: in the batch.
+
+    Raises:
+        UsageError: there is not one part a layer, one has another shape or type, or one layer, read at several places,
+            got error signals and weight changes.
     """
     places = chip.graph.places
-    if len(learned) != len(places):
+    if not isinstance(learned, tuple | list) or len(learned) != len(places):
+        given = f"{len(learned)} signals" if isinstance(learned, tuple | list) else _shown(learned)
         raise UsageError(
-            f"rule: {rule.name} handed back {len(learned)} signals for {len(places)} layers; hand back one for each"
+            f"rule: {rule.name} handed back {given} for {len(places)} layers; hand back one for each"
         )
+    forms: dict[int, type] = {}
     for place, (one, number) in enumerate(zip(learned, places, strict=True)):
-        shape = chip.layers[number].shape
-        if isinstance(one, Change):
-            needed = f"a change of {[shape.outputs, shape.inputs]}"
-            fits, got = one.weight.shape == (shape.outputs, shape.inputs), _shown(one.weight)
-        else:
-            needed = f"[samples, {shape.units}]"
-            fits, got = isinstance(one, Tensor) and one.shape == (len(one), shape.units), _shown(one)
-        if not fits:
+        wrong = _misfit(one, chip.layers[number].shape, samples)
+        if wrong is not None:
             raise UsageError(
-                f"rule: {rule.name} handed back {got} for layer {place}, where {needed} is needed"
+                f"rule: {rule.name} handed back {wrong[0]} for layer {place}, where {wrong[1]} is needed"
+            )
+        if forms.setdefault(number, type(one)) is not type(one):
+            raise UsageError(
+                f"rule: {rule.name} handed back error signals and weight changes for one layer, which is read at "
+                f"several places ({place} is one); hand back the same kind for all of them"
             )
 
 
+def _misfit(one: object, shape: LayerShape, samples: int) -> tuple[str, str] | None:
+    """What was handed back and what is needed; None: it fits."""
+    if not isinstance(one, Change):
+        return _wrong(one, (samples, shape.units))
+    wrong = _wrong(one.weight, (shape.outputs, shape.inputs), "a change of ")
+    if wrong is None and one.bias is not None:
+        wrong = _wrong(one.bias, (shape.outputs,), "a change of biases of ")
+    return wrong
+
+
+def _wrong(one: object, shape: tuple[int, ...], what: str = "") -> tuple[str, str] | None:
+    if isinstance(one, Tensor) and one.shape == shape:
+        return None if one.dtype == torch.float32 else (what + str(one.dtype), "torch.float32")
+    return what + _shown(one), f"{what}{list(shape)}"
+
+
 def _shown(one: object) -> str:
-    return str(list(one.shape)) if isinstance(one, Tensor) else f"a {type(one).__name__}"
+    if isinstance(one, Tensor):
+        return str(list(one.shape))
+    return f"a {type(one).__name__}"
 
 
 def joined(parts: Sequence[Float[Tensor, "some units"]]) -> Float[Tensor, "all units"]:

@@ -46,7 +46,7 @@ def choose_std(
     Raises:
         UsageError: nothing is injected and the device has no noise either.
     """
-    if Knows.GRADIENT in rule.knows:
+    if not rule.probes(len(chip.graph.places)):
         return 0.0
     if not isinstance(wanted, str) and wanted > 0:
         return wanted
@@ -116,8 +116,7 @@ def _in_proportion(small: float, large: float) -> bool:
 
 def _difference(seen: Observation) -> float:
     """Root mean square difference of the outputs of two passes."""
-    outputs = seen.pre_activations[-1]
-    return float((outputs[1] - outputs[0]).square().mean().sqrt())
+    return float((seen.outputs[1] - seen.outputs[0]).square().mean().sqrt())
 
 
 class _FirstLayer(Rule):

@@ -86,7 +86,7 @@ def _rule(card: RuleCard, rule: Rule) -> dict[str, Any]:
             name, decorrelate = ("d" if decorrelate else "") + kind.name, None
     if decorrelate == kind.decorrelated and name in (kind.name, kind.__name__):
         decorrelate = None
-    own = rule.options.model_dump(mode="json", exclude_defaults=True)
+    own = rule.written_options()
     fixed = {"name": name, "file": card.file, "object": card.object, "oracle": card.oracle}
     return fixed | {"code": code_of(kind), "decorrelate": decorrelate} | own
 
@@ -119,6 +119,8 @@ def _check_rule(experiment: Experiment, rule: Rule, device: Device) -> None:
         _check_gradient_rule(experiment, device)
     elif experiment.rule.oracle:
         raise UsageError(f"rule.oracle: only bp and dbp ask a digital twin; {name} knows {rule.told}")
+    if not rule.probes(2):
+        _check_without_passes(experiment)
     if experiment.perturbation.auto_factor != 1 and experiment.perturbation.std != "auto":
         raise UsageError(
             "perturbation.auto_factor: multiplies what std auto chooses, and perturbation.std is a number; leave one "
@@ -149,6 +151,10 @@ def _check_mean_reference(experiment: Experiment, rule: Rule) -> None:
 
 def _check_antithetic(experiment: Experiment, rule: Rule) -> None:
     name = experiment.rule.name
+    if any(any(probe) for probe in rule.weight_probes(2)):
+        raise UsageError(
+            f"perturbation.antithetic: {name} perturbs weights, and only perturbed activities are negated; leave it out"
+        )
     if Knows.GRADIENT in rule.knows or len(rule.probes(2)) != 1:
         raise UsageError(
             f"perturbation.antithetic: {name} has no one noisy pass to negate; leave it out, or use np or anp"
@@ -167,6 +173,10 @@ def _check_gradient_rule(experiment: Experiment, device: Device) -> None:
             f"rule: {name} needs the gradient, and device '{experiment.device.name}' does not grant it. Use device "
             "'ideal', or ask a noise-free digital twin by name: --set rule.oracle=true"
         )
+
+
+def _check_without_passes(experiment: Experiment) -> None:
+    name = experiment.rule.name
     if experiment.perturbation.passes != 1:
         raise UsageError(f"perturbation.passes: {name} has no noisy pass; leave it at 1")
     if experiment.perturbation.std != "auto":

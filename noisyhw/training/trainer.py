@@ -22,13 +22,14 @@ from ..network.build import build_traced
 from ..network.card import traced_from
 from ..observation import about_the_mean
 from ..rules import Change, LayerShape, rule_of
+from ..rules.sound import check_held, check_memory
 from ..streams import stream
 from ..tasks import Data, task_of
 from ..updates import UpdatePath
 from ..updates.base import columns
 from ..updates.choice import class_of, make_path, options_of
 from .effort import run_notes
-from .learned import check_learned, check_ports, joined, moved
+from .learned import check_learned, check_ports, joined, moved, unpacked
 from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
 from .size import check_size
@@ -148,14 +149,15 @@ class Trainer:
         seen = self.chip.observe(
             x, target, self.rule, self.perturbation_std, choice.passes, antithetic=choice.antithetic
         )
-        self.tally.add(seen.losses[0], seen.pre_activations[-1][0], target)
-        learned, self.memory = self.rule.learn(
-            about_the_mean(seen) if choice.reference == "mean" else seen, self.memory
-        )
-        check_learned(self.rule, learned, self.chip)
+        self.tally.add(seen.losses[0], seen.outputs[0], target)
+        about = about_the_mean(seen) if choice.reference == "mean" else seen
+        learned, self.memory = unpacked(self.rule, self.rule.learn(about, self.memory))
+        check_learned(self.rule, learned, self.chip, len(target))
+        check_held(self.rule, self.rule_draws)
+        check_memory(self.rule, self.memory)
         self.watch.check("training loss", seen.losses[0])
         inputs = seen.inputs
-        del seen  # the activities need not be kept through the updates
+        del seen, about  # the activities need not be kept through the updates
         for number, (layer, decorrelation) in enumerate(
             zip(self.chip.layers, self.decorrelations, strict=True)
         ):
