@@ -57,6 +57,7 @@ from .sweep_progress import SweepProgress
     help="With --field: share of the training samples that candidates are judged by.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/tune-TASK-DEVICE-RULE]")
+@click.option("--trust", is_flag=True, help="Run code in files that EXPERIMENT names.")
 @engine_options
 def tune(
     experiment: str | None,
@@ -70,6 +71,7 @@ def tune(
     fields: tuple[str, ...],
     held_out: float,
     out: Path | None,
+    trust: bool,
     workers: int | None,
     engine: str,
     address: str | None,
@@ -83,9 +85,12 @@ def tune(
     The best rate is the stable one with the lowest final training loss, the best values are those with the best
     accuracy (or loss) on training samples that were held out; test data has no say.
     """
+    from noisyhw.foreign import trust_everything
     from noisyhw.sweeps.tune import tune as search
     from noisyhw.sweeps.tune import tune_fields
 
+    if trust:
+        trust_everything()
     with SweepProgress(quiet=quiet or as_json, announce=bool(fields)) as watcher:
         options: dict[str, Any] = {
             "task": task,

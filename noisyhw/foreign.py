@@ -101,7 +101,7 @@ def load(where: Reference, base: type[T], kind: str) -> type[T]:
     if not trusted(where.file):
         raise UsageError(
             f"{kind}: a card names code in {where.file}, and code of cards is not run unasked; read it, then name the "
-            f"file on the command line (--{kind} {where.file}), or add --trust"
+            f"file on the command line (--{kind} {where.file}), or add --trust (or set {TRUST}=1)"
         )
     module = _loaded(where.file, kind).module
     names = _names(module, base)

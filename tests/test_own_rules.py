@@ -143,6 +143,21 @@ def test_an_unknown_option_and_a_wrong_value_are_told_with_their_field(file: Pat
         resolve(load_experiment(None, {"device": "ideal", "rule.name": "danp"}, ["rule.gain=2.0"]))
 
 
+def test_a_rule_that_is_named_over_a_card_s_leaves_nothing_of_the_card_s_own(
+    file: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.yaml"
+    card.write_text("device: ideal\nrule: {file: my_rule.py, name: Louder, gain: 2.0, decorrelate: true}\n")
+    anp = load_experiment(card, {"rule.name": "anp"}).rule
+    assert (anp.name, anp.file, anp.options, anp.decorrelate) == ("anp", None, {}, True)
+    other = load_experiment(card, {"rule.name": f"{file}:Other"}).rule
+    assert (other.name, other.options) == ("Other", {})
+    same = load_experiment(card, {"rule.name": f"{file}:Louder"}, ["rule.decorrelate=false"]).rule
+    assert (same.options, same.decorrelate) == ({"gain": 2.0}, False)
+    for sets in (["rule.name=anp", "rule.gain=3.0"], ["rule.gain=3.0", "rule.name=anp"]):
+        assert load_experiment(card, None, sets).rule.options == {"gain": 3.0}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sweep_computes_anew_after_its_rule_file_was_edited(

@@ -61,6 +61,25 @@ def test_a_run_has_the_identity_that_the_same_run_alone_has_unless_a_stack_compu
     assert point.identity == point.experiment.identity(run.record["data_version"], version)
 
 
+def test_rules_of_one_name_and_other_options_are_rows_of_their_own() -> None:
+    rules = ["bp", {"name": "bp", "oracle": True}, {"name": "anp", "decorrelate": True}, "anp"]
+    found = plan({"experiment": {"device": "ideal"}, "rules": rules}).points
+    assert [one.settings["rule"] for one in found] == [
+        "bp",
+        "bp (oracle=True)",
+        "danp (decorrelate=True)",
+        "anp",
+    ]
+
+
+def test_runs_that_a_table_could_not_tell_apart_are_refused() -> None:
+    devices = [{"extends": "rram", "weights": {"max": top}} for top in (0.5, 1.0)]
+    with pytest.raises(UsageError, match=r"two runs .* would both be called .*device=rram.*label"):
+        plan(BASE | {"devices": devices})
+    labelled = [{"label": f"up to {one['weights']['max']}", "device": one} for one in devices]
+    assert len(plan(BASE | {"list": labelled}).points) == 2
+
+
 def test_a_list_gives_its_points_and_its_labels_and_null_takes_a_field_away() -> None:
     off = {"label": "off", "device.read_noise.white": None}
     found = points(list=[off, {"label": "on", "device.read_noise.white.std": 0.2, "batch": 50}])

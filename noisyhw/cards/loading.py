@@ -255,7 +255,9 @@ def _with_file(rule: Located, folder: Path) -> Located:
         fields["name"] = Located(where.name or "", name.origin)
     elif file is not None and isinstance(file.value, str):
         fields["file"] = Located(os.path.abspath(folder / Path(file.value).expanduser()), file.origin)
-    return replace(rule, value=fields)
+    if not {"name", "file", "object"} & fields.keys():
+        return replace(rule, value=fields)
+    return replace(rule, value=fields, named_by=("name", "file", "object"), common=("oracle", "decorrelate"))
 
 
 def _device(device: Located, folder: Path) -> Located:
@@ -275,9 +277,20 @@ def merged(base: Located, top: Located) -> Located:
     if len(kinds) == 2 and kinds[0] != kinds[1]:
         return top
     entries = dict(base.value)
+    if _of_another(base, top):
+        entries = {key: value for key, value in entries.items() if key in top.common}
     for key, value in top.value.items():
         entries[key] = merged(entries[key], value) if key in entries else value
-    return Located(entries, top.origin, base.whole)
+    return Located(entries, top.origin, base.whole, top.named_by or base.named_by, top.common or base.common)
+
+
+def _of_another(base: Located, top: Located) -> bool:
+    """Whether both say what they are of, and it is not the same."""
+    one, other = (
+        [block.entries[field].value if field in block.entries else None for field in top.named_by]
+        for block in (base, top)
+    )
+    return any(value is not None for value in one) and one != other
 
 
 def _lay_over(card: Located, overlay: Located) -> Located:

@@ -33,11 +33,15 @@ class Located:
         value: a scalar, a list or a mapping of located values.
         origin: ``file:line``, ``--set key=value`` or ``option --name``.
         whole: laid over another mapping, this one replaces it instead of merging with it.
+        named_by: fields that say what a mapping is of; laid over one that is of another thing, this one replaces it.
+        common: fields of the other mapping that stay all the same.
     """
 
     value: Scalar | list[Located] | dict[str, Located]
     origin: str
     whole: bool = False
+    named_by: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
 
     @property
     def entries(self) -> dict[str, Located]:

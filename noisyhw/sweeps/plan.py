@@ -34,16 +34,29 @@ def plan(
 
     Raises:
         CardError: the card, or a run that it asks for, is wrong.
-        UsageError: a run contradicts itself.
+        UsageError: a run contradicts itself, or two runs could not be told apart in a table.
         DataError: a task's data is not there.
     """
     checked, tree, path = read_sweep(card)
     points = tuple(_points(checked, tree, Path() if path is None else path.parent, sets, data_dir))
+    _check_apart(points)
     search = None
     if checked.tune is not None:
         fields = tree.entries["tune"].entries["fields"]
         search = Search(checked.tune, fields, points, data_dir, checked.keep)
     return Plan("sweep" if path is None else path.stem, points, checked.keep, search)
+
+
+def _check_apart(points: Sequence[Point]) -> None:
+    """Refuse different runs with the same settings: a table would show one of them."""
+    known: dict[tuple[tuple[str, Any], ...], str] = {}
+    for point in points:
+        if known.setdefault(tuple(point.settings.items()), point.identity) != point.identity:
+            told = ", ".join(f"{key}={value}" for key, value in point.settings.items())
+            raise UsageError(
+                f"two runs of this sweep differ and would both be called {told}; let them be points of 'list', each "
+                "with a label, or give their devices other names"
+            )
 
 
 def _points(
@@ -107,12 +120,21 @@ def _resolved(tree: Located, choice: Choice) -> Resolved:
 
 def _settings(experiment: Resolved, choice: Choice) -> dict[str, Any]:
     own = _own_settings(experiment)
+    if LABEL not in dict(choice):
+        own["rule"] += _options(dict(choice).get("rule"))
     seed = own.pop("seed")
     swept = {key: shown_value(node) for key, node in choice if key not in OWN_COLUMNS}
     if LABEL in swept:  # stands for the blocks that its point sets
         blocks = {key for key, node in choice if isinstance(node.value, dict)}
         swept = {key: value for key, value in swept.items() if key not in blocks}
     return own | swept | {"seed": seed}
+
+
+def _options(rule: Located | None) -> str:
+    """What a rule is given beside its name, for tables: two points may differ in it alone."""
+    given = rule.entries if rule is not None else {}
+    told = [f"{key}={shown_value(node)}" for key, node in given.items() if key not in ("name", "file")]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _own_settings(experiment: Resolved) -> dict[str, Any]:
