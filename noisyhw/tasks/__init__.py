@@ -8,10 +8,11 @@ from typing import Any
 from .. import foreign
 from ..cards import registered
 from ..cards.experiment import Experiment, TaskCard
+from ..cards.task_options import TaskOptions as Options
 from ..errors import UsageError, choose
 from ..plugins import PluginError, instance_of
 from ..registry import Registry
-from .base import Data, Options, Recipe, Task
+from .base import Data, Recipe, Task
 from .cifar10 import Cifar10
 from .digits import Digits
 from .given import kept
@@ -125,16 +126,16 @@ def _checked(data: Any, task: Task, card: TaskCard) -> Data:
             f"task: {card.file}: load gives a {type(data).__name__}; give noisyhw.Data.from_arrays(x, y)"
         )
     try:
-        data = kept(data)
+        checked = kept(data)
     except UsageError as error:
         raise UsageError(f"task: {card.file}: {error}") from None
     for what in ("kind", "inputs", "outputs"):
-        said, found = getattr(task, what), getattr(data, what)
+        said, found = getattr(task, what), getattr(checked, what)
         if said != found:
             raise UsageError(
                 f"task: {card.file}: says {what} = {said!r}, and its data have {found!r}; give both alike"
             )
-    return data
+    return checked
 
 
 def data_of(experiment: Experiment) -> TaskCard:

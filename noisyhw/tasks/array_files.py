@@ -19,7 +19,9 @@ SPELLINGS: Final = {
     "test y": ("test_y", "y_test"),
 }
 """What a part of the data may be called in an .npz, in small letters or capitals."""
-NEEDED: Final = "name the arrays x and y, and test_x and test_y if there is a test set (x_train, y_train and so on will do)"
+NEEDED: Final = (
+    "name the arrays x and y, and test_x and test_y for a test set (or x_train, y_train and so on)"
+)
 BROKEN: Final = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, SyntaxError)
 
 

@@ -177,7 +177,7 @@ def _check_gradient_rule(experiment: Experiment, device: Device) -> None:
 
 def _task(card: TaskCard, task: Task) -> dict[str, Any]:
     """The card with the task's checked options, and with what names its code where it is not shipped."""
-    own = task.options_of(card).model_dump(mode="json", exclude_defaults=True)
+    own: dict[str, Any] = task.options_of(card).model_dump(mode="json", exclude_defaults=True)
     fixed = card.model_dump(include=set(TaskCard.model_fields))
     name = card.name if card.code_file is None else type(task).__name__
     return fixed | {"name": name, "code": code_of(type(task))} | own
