@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from ..cards.data_file import SUFFIXES, TABLES, FileOptions
+from ..cards.data_file import SUFFIXES, TABLES, TEXT_TABLES, FileOptions
 from ..cards.experiment import TaskCard
 from ..errors import DataError, UsageError
 from .array_files import Part, read_npy, read_npz
@@ -24,6 +24,13 @@ Stamp = tuple[int, int, int, int]
 OF_ARRAYS: Final = re.compile(r"^(test x|test y|x|y)\b(, )?")
 IN_A_CARD: Final = (("kind='", "task.kind='"), ("test=(x, y)", "task.test a file"))
 """What messages about arrays advise, and how a card says it."""
+OF: Final = {
+    "targets": (".npy", "an .npy"),
+    "target": (TABLES, "a table"),
+    "leave_out": (TABLES, "a table"),
+    "header": (TEXT_TABLES, "a .csv or .tsv"),
+}
+"""Options that mean something to some files only: the files' endings, and what they are."""
 
 
 class InFile(Arrays):
@@ -46,6 +53,11 @@ class InFile(Arrays):
 
 def read(file: Path, options: FileOptions) -> Data:
     """Return the data in a file; they are read again where it, or another that the options name, has changed."""
+    if not file.name.lower().endswith(SUFFIXES):
+        endings = ", ".join(SUFFIXES)
+        raise UsageError(
+            f"task.file: {file}: such a file is not read; give {endings} or a class, ./my_task.py:MyTask"
+        )
     files = [file, *(Path(one) for one in (options.targets, options.test) if isinstance(one, str))]
     return _read(file, options, tuple(_stamp(one) for one in files))
 
@@ -70,6 +82,7 @@ def _stamp(file: Path) -> Stamp:
 
 @lru_cache(maxsize=KEPT)
 def _read(file: Path, options: FileOptions, stamps: tuple[Stamp, ...]) -> Data:
+    """Read; ``stamps`` serve to tell an edited file from the one that was read before."""
     train, own = _parts(file, options)
     test, source = own, file
     if options.test is not None and own is not None:
@@ -93,27 +106,22 @@ def _parts(file: Path, options: FileOptions) -> tuple[Part, Part | None]:
     _check_options(file, options)
     if name.endswith(TABLES):
         return read_table(file, options), None
-    if name.endswith(".npz"):
-        return read_npz(file)
     if name.endswith(".npy"):
         if options.targets is None:
             raise UsageError(
                 f"task.targets: {file} holds inputs alone; name the file with the targets, ./y.npy"
             )
         return read_npy(file, Path(options.targets)), None
-    raise UsageError(
-        f"task.file: {file}: such a file is not read; give {', '.join(SUFFIXES)} or a class, ./my_task.py"
-    )
+    return read_npz(file)
 
 
 def _check_options(file: Path, options: FileOptions) -> None:
     """Refuse an option that would change nothing."""
-    name, default = file.name.lower(), FileOptions()
-    for ends, fields in ((TABLES, ("target", "leave_out", "header")), (".npy", ("targets",))):
-        for field in fields:
-            if not name.endswith(ends) and getattr(options, field) != getattr(default, field):
-                of = ".npy" if ends == ".npy" else "a table"
-                raise UsageError(f"task.{field}: is of {of}, and {file.name} is none; leave it out")
+    default = FileOptions()
+    for field, (endings, what) in OF.items():
+        given = getattr(options, field)
+        if given != getattr(default, field) and not file.name.lower().endswith(endings):
+            raise UsageError(f"task.{field}: is of {what}, and {file.name} is none; leave it out")
 
 
 def _of_test(test: Path, file: Path, options: FileOptions, train: Part) -> Part:
