@@ -313,8 +313,8 @@ def merged(base: Located, top: Located) -> Located:
 
 def _is_another_task(base: Located, top: Located) -> bool:
     """Whether a task that is known by its name is laid over one in a file, or the other way round."""
-    if not {"version", "file"} <= top.entries.keys():
-        return False
+    if not {"version", "file"} <= top.entries.keys() or "version" not in base.entries:
+        return False  # one of them names no task at all: it says options
     below = base.entries.get("file")
     return (top.entries["file"].value is None) != (below is None or below.value is None)
 

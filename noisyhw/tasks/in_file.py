@@ -58,6 +58,7 @@ def read(file: Path, options: FileOptions) -> Data:
         raise UsageError(
             f"task.file: {file}: such a file is not read; give {endings} or a class, ./my_task.py:MyTask"
         )
+    _check_options(file, options)
     files = [file, *(Path(one) for one in (options.targets, options.test) if isinstance(one, str))]
     return _read(file, options, tuple(_stamp(one) for one in files))
 
@@ -103,7 +104,6 @@ def _read(file: Path, options: FileOptions, stamps: tuple[Stamp, ...]) -> Data:
 
 def _parts(file: Path, options: FileOptions) -> tuple[Part, Part | None]:
     name = file.name.lower()
-    _check_options(file, options)
     if name.endswith(TABLES):
         return read_table(file, options), None
     if name.endswith(".npy"):
