@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +252,14 @@ def test_what_is_no_task_names_the_tasks_and_files() -> None:
         UsageError, match=r"unknown task 'nothing'.*; or a file, \./data\.csv or \./my_task\.py"
     ):
         experiment("nothing")
+
+
+def test_the_example_of_the_docs_trains(tmp_path: Path) -> None:
+    docs = Path(__file__).resolve().parents[1] / "docs" / "extend.md"
+    [example] = re.findall(r"^   ```python\n(.*?)^   ```", docs.read_text(encoding="utf-8"), re.S | re.M)
+    file = tmp_path / "my_task.py"
+    file.write_text(textwrap.dedent(example))
+    sets = [*SMALL, "task.frequency=2"]
+    run = noisyhw.train(device="ideal", rule="bp", task=f"{file}:Sines", sets=sets, out=tmp_path / "run")
+    assert run.status == "done"
+    assert load_experiment(run.path / "config.yaml").task.options == {"frequency": 2.0}

@@ -141,7 +141,7 @@ def _checked(data: Any, task: Task, card: TaskCard) -> Data:
 def data_of(experiment: Experiment) -> TaskCard:
     """Return an experiment's task as its data depend on it: with the options that follow from the seed."""
     card = experiment.task
-    if not card.options or card.is_own:
+    if card.is_own:  # it has no options that follow from a seed, and need not be read
         return card
     options = task_of(card).options_of(card)
     own = options.for_seed(experiment.seed).model_dump(mode="json", exclude_defaults=True)

@@ -24,8 +24,8 @@ Stamp = tuple[int, int, int, int]
 OF_ARRAYS: Final = re.compile(r"^(test x|test y|x|y)\b(, )?")
 IN_A_CARD: Final = (("kind='", "task.kind='"), ("test=(x, y)", "task.test a file"))
 """What messages about arrays advise, and how a card says it."""
-OF: Final = {
-    "targets": (".npy", "an .npy"),
+OF: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "targets": ((".npy",), "an .npy"),
     "target": (TABLES, "a table"),
     "leave_out": (TABLES, "a table"),
     "header": (TEXT_TABLES, "a .csv or .tsv"),

@@ -137,7 +137,8 @@ def train(
         device: name or file of a device card.
         rule: bp, np, anp, inp, or one of these with a leading d for decorrelation; a rule of your own by its file,
             ``./my_rule.py:MyRule``, or as an object or class, ``MyRule(...)``.
-        task: digits, cifar10, sarcos or tiny-imagenet; or data of your own, :meth:`noisyhw.Data.from_arrays` or (x, y).
+        task: digits, cifar10, sarcos or tiny-imagenet; data of your own, :meth:`noisyhw.Data.from_arrays` or (x, y), or
+            a file of them, ``./table.csv``; or a task's class in a file, ``./my_task.py:MyTask``.
         network: a torch.nn.Module of your own, as an object, as :func:`noisyhw.from_torch` returns it, or as a class
             in a file, ``./my_net.py:MyNet``; None: the task's.
         epochs: passes through the training set.
