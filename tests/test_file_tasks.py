@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,7 @@ WRITTEN: dict[str, tuple[str, list[str], str]] = {
         "a b",
     ),
     "true and false": ("a,b,c\nTrue,2,u\nFalse,4,v\nTrue,6,u\nTrue,8,v\n", [], "a b"),
+    "a number of thirty digits": ("a,b,c\n1e2,2,u\n" + "1" * 30 + ",4,v\n5,6,u\n7,8,v\n", [], "a b"),
     "bars": ("a|b|c\n1.5|2|u\n3|4|v\n5|6|u\n7|8|v\n", [], "a b"),
     "commas in quoted names": ('"a, m","b;",c\n1,2,u\n3,4,v\n5,6,u\n7,8,v\n', [], "a, m|b;"),
 }
@@ -323,6 +325,13 @@ def test_a_table_is_read_as_a_person_means_it(name: str, tmp_path: Path) -> None
     assert (data.outputs, len(data.train_x) + len(data.test_x)) == (2, 4)
     values = pd.concat([pd.DataFrame(one.numpy()) for one in (data.train_x, data.test_x)])
     assert values[0].nunique() > 1
+
+
+def test_numbers_that_parquet_keeps_as_text_or_decimals_are_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    kept = TABLE.assign(dose=TABLE["dose"].astype(str), mass=[Decimal(str(one)) for one in TABLE["mass"]])
+    kept.to_parquet(tmp_path / "data.parquet")
+    assert data_in(tmp_path / "data.parquet", "task.target=state").version == Data.from_arrays(X, Y).version
 
 
 def test_columns_may_be_left_out_and_several_learnt(table: Path) -> None:
@@ -359,6 +368,21 @@ MALFORMED: dict[str, tuple[str | bytes, list[str], str]] = {
         r"row 0, column 'a': 'x' is no number; all of the column is text",
     ),
     "one class": (GOOD.replace("v", "u"), [], r"data\.csv: column 'c': all samples are of one class \('u'\)"),
+    "a word among the targets": (
+        "a,c\n1,.5\n2,?\n3,.7\n",
+        [],
+        r"row 1, column 'c': '\?' is no number, and most of the column is; mend it, or say task\.kind=classification",
+    ),
+    "points among decimal commas": (
+        "a;b;c\n1.5;1,5;u\n2.5;2,5;v\n",
+        [],
+        r"column 'a': '1\.5' has a point, and numbers of other columns a comma; write all one way",
+    ),
+    "a title above": (
+        "Results\n\na,c\n1,u\n",
+        [],
+        r"line 1 has 1 cells, and line 2 2; line 1 must name every column",
+    ),
     "a thousand with a comma": (
         'a,b,c\n"1,234",2,u\n3,4,v\n',
         [],
@@ -370,7 +394,7 @@ MALFORMED: dict[str, tuple[str | bytes, list[str], str]] = {
     "row names without a name": (
         "a,c\nr1,2,u\nr2,4,v\n",
         [],
-        r"line 1 has 2 cells, and line 2 3; name every column",
+        r"line 1 has 2 cells, and line 2 3; line 1 must name every column",
     ),
     "another encoding": ("größe,c\n1,u\n".encode("latin-1"), [], r"is not UTF-8 text \(byte 2\); save it as"),
     "another encoding far down": (

@@ -46,10 +46,12 @@ def read_table(file: Path, options: FileOptions, like: Sequence[str] = ()) -> Pa
     if x.shape[1] == 0:
         raise UsageError(f"task.target: {file}: no column is left for the inputs; there are {_listed(table)}")
     x = _in_order(file, x, like) if like else x
-    _check_numbers(file, x)
+    x = _numbers(file, x)
+    for name in targets if options.kind != "classification" else ():
+        _check_target(file, table[name])
     y = table[targets[0]] if len(targets) == 1 else table[targets]
-    name = f"column '{targets[0]}'" if len(targets) == 1 else "targets"
-    return Part(x, y, ("", name), notes)
+    called = f"column '{targets[0]}'" if len(targets) == 1 else "targets"
+    return Part(x, y, ("", called), notes)
 
 
 def _read(file: Path, header: bool | None) -> pd.DataFrame:
@@ -72,6 +74,8 @@ def _read(file: Path, header: bool | None) -> pd.DataFrame:
     except (pd.errors.ParserError, ValueError, OSError, EOFError) as error:
         raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())[:160]})") from None
     table.columns = pd.Index([str(column).strip() for column in table.columns])
+    if form.decimal == ",":
+        _check_points(file, table)
     return table
 
 
@@ -135,20 +139,51 @@ def _in_order(file: Path, x: pd.DataFrame, like: Sequence[str]) -> pd.DataFrame:
     return x[list(like)]
 
 
-def _check_numbers(file: Path, x: pd.DataFrame) -> None:
-    """Refuse text among the inputs, with the first cell that is no number."""
+def _odd(column: pd.Series[Any]) -> np.ndarray | None:
+    """Which cells of a column of text are no numbers; None: it is no column of text."""
+    if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+        return None
+    try:
+        odd: np.ndarray = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
+    except TypeError:  # lists or dates, which are refused where arrays are
+        return None
+    return odd
+
+
+def _numbers(file: Path, x: pd.DataFrame) -> pd.DataFrame:
+    """Return the inputs with numbers that were kept as text; other text is refused with its first cell."""
     for name in x.columns:
-        column = x[name]
-        if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
-            continue
-        try:
-            odd = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
-        except TypeError:  # lists or dates, which are refused where arrays are
+        odd = _odd(x[name])
+        if odd is None:
             continue
         if not odd.any():
+            x = x.assign(**{name: pd.to_numeric(x[name])})
             continue
         row, number = int(odd.argmax()), int(odd.sum())
         fix = f"mend {'it' if number == 1 else f'these {number} cells'}, or leave the column out (task.leave_out)"
         if odd.all():
             fix = "all of the column is text: give it as numbers, or leave it out (task.leave_out)"
-        raise DataError(f"{file}: row {row}, column '{name}': {brief(column.iloc[row])} is no number; {fix}")
+        raise DataError(f"{file}: row {row}, column '{name}': {brief(x[name].iloc[row])} is no number; {fix}")
+    return x
+
+
+def _check_target(file: Path, column: pd.Series[Any]) -> None:
+    """Refuse numbers among which a few cells are text: they would all be taken for classes."""
+    odd = _odd(column)
+    if odd is not None and odd.any() and 2 * odd.sum() <= len(odd):
+        row = int(odd.argmax())
+        raise DataError(
+            f"{file}: row {row}, column '{column.name}': {brief(column.iloc[row])} is no number, and most of the "
+            "column is; mend it, or say task.kind=classification"
+        )
+
+
+def _check_points(file: Path, table: pd.DataFrame) -> None:
+    """Refuse numbers with a point in a table whose numbers have a decimal comma."""
+    for name in table.columns:
+        odd = _odd(table[name])
+        if odd is not None and len(odd) and not odd.any() and table[name].notna().any():
+            cell = brief(table[name].dropna().iloc[0])
+            raise DataError(
+                f"{file}: column '{name}': {cell} has a point, and numbers of other columns a comma; write all one way"
+            )

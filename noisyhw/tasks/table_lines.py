@@ -50,8 +50,8 @@ def written(file: Path, header: bool | None) -> Written:
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
     if rest and len(rest[0]) != len(first):
         raise DataError(
-            f"{file}: line 1 has {len(first)} cells, and line 2 {len(rest[0])}; name every column, also that of the "
-            "rows' names"
+            f"{file}: line 1 has {len(first)} cells, and line 2 {len(rest[0])}; line 1 must name every column, "
+            "with nothing above it"
         )
     named = _is_header(file, first) if header is None else header
     if named:
