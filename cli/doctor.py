@@ -74,7 +74,7 @@ def _aihwkit() -> dict[str, Any]:
 def _training() -> dict[str, Any]:
     """Train one batch on every shipped device, for real."""
     from noisyhw.cards import load_experiment, shipped_devices
-    from noisyhw.tasks import load_data
+    from noisyhw.tasks import data_of, load_data
     from noisyhw.training.resolve import resolve
     from noisyhw.training.trainer import Trainer
 
@@ -82,7 +82,7 @@ def _training() -> dict[str, Any]:
     try:
         for name in names:
             experiment = resolve(load_experiment(options={"device": name}))
-            Trainer(experiment, load_data(experiment.data)).step()
+            Trainer(experiment, load_data(data_of(experiment))).step()
     except Exception as error:
         return _check("a training step", False, f"fails on device '{name}': {type(error).__name__}: {error}")
     return _check("a training step", True, "danp on " + ", ".join(names))

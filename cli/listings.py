@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,13 +16,16 @@ def tasks(data_dir: Path | None, as_json: bool) -> None:
     """List the tasks, and where their data is."""
     from noisyhw.tasks import TASKS
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": task.name,
             "title": task.title,
             "kind": task.kind,
             "inputs": task.inputs,
             "outputs": task.outputs,
+            "options": {
+                option: field.description for option, field in task.options_model.model_fields.items()
+            },
             "data": None if (found := task.found(data_dir)) is None else str(found),
         }
         for task in TASKS.values()
@@ -35,6 +39,8 @@ def tasks(data_dir: Path | None, as_json: bool) -> None:
             f"{row['name']:13} {row['title']}\n"
             f"              {row['inputs']} -> {row['outputs']}, {row['kind']}; data: {where}"
         )
+        for option, about in row["options"].items():
+            click.echo(f"              task.{option}: {about or 'see its source'}")
 
 
 @click.command()

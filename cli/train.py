@@ -25,7 +25,10 @@ from .progress import Progress
     metavar="NAME|FILE",
 )
 @click.option(
-    "--task", help="Task; see 'noisyhw tasks'.  [default: digits, or what EXPERIMENT says]", metavar="NAME"
+    "--task",
+    metavar="NAME|FILE",
+    help="Task, see 'noisyhw tasks'; a file of data, ./data.npz or ./table.csv; or a class in a file, "
+    "./my_task.py:MyTask.  [default: digits, or what EXPERIMENT says]",
 )
 @click.option(
     "--network",

@@ -18,7 +18,10 @@ from .sweep_progress import SweepProgress
 @click.command()
 @click.argument("experiment", required=False, metavar="[EXPERIMENT]")
 @click.option(
-    "--task", default=None, metavar="NAME", help="Task.  [default: digits, or what EXPERIMENT says]"
+    "--task",
+    default=None,
+    metavar="NAME|FILE",
+    help="Task, or its file.  [default: digits, or what EXPERIMENT says]",
 )
 @click.option(
     "--device",

@@ -13,7 +13,7 @@ from noisyhw.cards import load_experiment
 from noisyhw.cards.experiment import Experiment, TaskCard
 from noisyhw.errors import CardError, UsageError
 from noisyhw.sweeps import load, plan
-from noisyhw.tasks import get_task, load_data
+from noisyhw.tasks import data_of, get_task, load_data
 from noisyhw.tasks.holding_out import hold_out
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
@@ -30,7 +30,9 @@ def rows(x: torch.Tensor) -> set[bytes]:
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
 def test_runs_of_as_many_seeds_as_folds_test_on_every_image_once(folds: int) -> None:
-    parts = [load_data(experiment(f"task.folds={folds}", f"seed={seed + 7}").data) for seed in range(folds)]
+    parts = [
+        load_data(data_of(experiment(f"task.folds={folds}", f"seed={seed + 7}"))) for seed in range(folds)
+    ]
     assert sum(len(part.test_x) for part in parts) == 1797
     usual = load_data(TaskCard(name="digits"))
     every = torch.cat([usual.train_x, usual.test_x])
@@ -49,9 +51,9 @@ def every_labels(data: noisyhw.tasks.Data) -> torch.Tensor:
 
 
 def test_without_folds_the_split_is_the_usual_one() -> None:
-    data = load_data(experiment().data)
+    data = load_data(data_of(experiment()))
     assert (len(data.train_x), len(data.test_x)) == (1437, 360)
-    assert experiment("seed=3").data == TaskCard(name="digits")
+    assert data_of(experiment("seed=3")) == TaskCard(name="digits")
 
 
 @pytest.mark.slow
@@ -102,7 +104,7 @@ def test_samples_held_out_are_training_samples_and_no_others(share: float) -> No
 
 def test_a_run_that_holds_samples_out_is_tested_on_them() -> None:
     one = experiment("task.held_out=0.25")
-    trainer = Trainer(one, load_data(one.data))
+    trainer = Trainer(one, load_data(data_of(one)))
     assert len(trainer.data.test_x) == round(0.25 * 1437)
     assert one.identity("", "") != experiment().identity("", "")
 
@@ -111,7 +113,7 @@ def test_a_run_that_holds_samples_out_is_tested_on_them() -> None:
 def test_repeated_noisy_tests_vary_less_by_the_root_of_their_number() -> None:
     """The spread of 60 tests of 16 passes over that of 60 single ones is 1/4, known to 13 %; 4 of these are 1.7."""
     one = experiment("evaluation.repeats=16", device="rram", rule="anp")
-    trainer = Trainer(one, load_data(one.data))
+    trainer = Trainer(one, load_data(data_of(one)))
     x, y = trainer.data.test_x, trainer.data.test_y
 
     def spread(repeats: int) -> float:
@@ -124,7 +126,7 @@ def test_repeated_noisy_tests_vary_less_by_the_root_of_their_number() -> None:
 
 def test_only_the_last_epoch_is_tested_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     one = experiment("evaluation.repeats=3", "epochs=2", "batch=2000")
-    trainer, seen = Trainer(one, load_data(one.data)), []
+    trainer, seen = Trainer(one, load_data(data_of(one))), []
     evaluate = Trainer.evaluate
 
     def noted(self: Trainer, x: torch.Tensor, y: torch.Tensor, repeats: int = 1) -> object:

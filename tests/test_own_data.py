@@ -161,7 +161,7 @@ def test_data_replace_the_task_of_a_card_as_a_whole(tmp_path: Path) -> None:
     card = tmp_path / "card.yaml"
     card.write_text("device: ideal\nrule: bp\ntask: {name: sarcos, split: blocks}\n")
     run = noisyhw.train(card, task=(X, Y), sets=SMALL, out=tmp_path / "run")
-    assert load_experiment(run.path / "config.yaml").task.split == "usual"
+    assert load_experiment(run.path / "config.yaml").task.options == {}
 
 
 def test_a_task_s_name_replaces_data_in_a_card(tmp_path: Path) -> None:

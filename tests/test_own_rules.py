@@ -19,6 +19,7 @@ from noisyhw.cards import load_experiment
 from noisyhw.errors import UsageError
 from noisyhw.observation import Observation
 from noisyhw.rules import Change, Knows, LayerShape, Options, Rule, card_of, get_rule, rule_of
+from noisyhw.tasks import data_of, load_data
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
@@ -265,7 +266,7 @@ def trainer(rule: type[Rule], *sets: str, device: Any = None) -> Trainer:
     if device is not None:
         experiment = experiment.model_copy(update={"device": device})
     resolved = resolve(experiment)
-    return Trainer(resolved, noisyhw.get_task("digits").load(resolved.data))
+    return Trainer(resolved, load_data(data_of(resolved)))
 
 
 def test_weight_perturbation_s_mean_change_is_the_gradient() -> None:

@@ -227,6 +227,40 @@ def test_data_and_arithmetic_are_in_the_identity() -> None:
     assert len(known) == 4
 
 
+SHIPPED = {
+    (): "d50c99339bd54713592c004c06d4c31e6d40ad03b8eb2bcadc9e6bdd11e4abec",
+    ("task.folds=3",): "5f2c302ab7c9307367bf8d937bdf5c5af6b98bb95fbd067aff565d34e0afe6e6",
+    ("task.folds=3", "task.fold=1"): "ea318e71d18a9e93f4e437a2a16f7088bf1b368d9ceabbcc54189d3c96948407",
+    ("task=sarcos",): "a7aaccc97e5681b2a313d78a03f9607eb8514c008dd08dd18990fb34d7645557",
+    ("task=sarcos", "task.split=blocks"): "7518ddd1f011cccd5a5381c16e03a78cbf7bace4e46e38571d73dc3f7fee8066",
+    ("task=sarcos", "task.scaling=raw"): "42fe5d08824e3ecdca9cb0e697ebad3e32f2b32f7b8def111940e5830a2867e6",
+    ("task=cifar10",): "31d33093a17a921d638b6bc14951730b39eb9d318d74553276820a147ffcaf57",
+}
+
+
+@pytest.mark.parametrize("sets", SHIPPED)
+def test_runs_of_shipped_tasks_keep_the_identity_that_they_had_before_options_were_the_tasks_own(
+    sets: tuple[str, ...],
+) -> None:
+    experiment = load_experiment(None, {"device": "ideal", "rule.name": "danp"}, sets)
+    assert resolve(experiment).identity("data", "code") == SHIPPED[sets]
+
+
+def test_an_option_at_its_default_is_not_in_the_identity() -> None:
+    said = load_experiment(
+        None, {"device": "ideal", "task": "sarcos"}, ["task.split=usual", "task.scaling=null"]
+    )
+    plain = load_experiment(None, {"device": "ideal", "task": "sarcos"})
+    assert identity_of(said) == identity_of(plain)
+
+
+def test_the_config_of_an_older_run_with_every_task_s_options_is_still_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    older = "{name: digits, version: '', split: usual, scaling: standard, folds: null, fold: null, held_out: null}"
+    file.write_text(f"device: ideal\ntask: {older}\n")
+    assert load_experiment(file) == load_experiment(None, {"device": "ideal"})
+
+
 def identity_of(experiment: Experiment) -> str:
     return resolve(experiment).identity("data", ARITHMETIC)
 

@@ -21,7 +21,7 @@ from noisyhw.sweeps.engines import Serial
 from noisyhw.sweeps.record import Record
 from noisyhw.sweeps.search import FIRST_SEED, FOLDER
 from noisyhw.sweeps.tune import tune_fields
-from noisyhw.tasks import load_data
+from noisyhw.tasks import data_of, load_data
 
 TUNE: dict[str, Any] = {
     "fields": {"update.learning_rate.scale": [0.1, 1, 10], "perturbation.auto_factor": [1, 2]},
@@ -60,9 +60,9 @@ def test_every_rule_device_and_level_gets_as_many_runs_of_the_same_candidates() 
 
 
 def test_the_search_trains_and_judges_on_training_samples_only_and_not_on_the_same() -> None:
-    data = load_data(plan(CARD).points[0].experiment.data)
+    data = load_data(data_of(plan(CARD).points[0].experiment))
     for run in searched().search.plan.points:
-        here = load_data(run.experiment.data)
+        here = load_data(data_of(run.experiment))
         assert len(here.train_x) + len(here.test_x) == len(data.train_x)
         both = torch.cat([here.train_x, here.test_x])
         assert torch.equal(*(torch.unique(rows, dim=0) for rows in (both, data.train_x)))
@@ -73,9 +73,9 @@ def test_with_folds_no_searched_sample_is_a_test_sample_of_the_runs_that_get_its
     found = searched(experiment=CARD["experiment"] | {"task": {"name": "digits", "folds": 3}}, seeds=3)
     assert len(found.search.plan.points) == 3 * 24
     for key, several in found.search.candidates.items():
-        own = found.search._of[key].experiment.data
+        own = data_of(found.search._of[key].experiment)
         tested = {row.numpy().tobytes() for row in load_data(own).test_x}
-        seen = load_data(several[0].runs[0].experiment.data)
+        seen = load_data(data_of(several[0].runs[0].experiment))
         rows = {row.numpy().tobytes() for row in torch.cat([seen.train_x, seen.test_x])}
         assert not rows & tested
 

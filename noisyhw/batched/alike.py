@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from ..cards.base import Card
 from ..cards.experiment import Experiment
 from ..rules import rule_of
-from ..tasks import task_of
+from ..tasks import data_of, task_of
 from ..tiles.analog import PART
 
 PATHS = ("adam", "sgd", "mixed_precision")
@@ -167,7 +167,7 @@ def _too_large(experiment: Experiment) -> str | None:
 
 def _form(experiment: Experiment) -> dict[str, Any]:
     """What experiments of one stack agree on, by dotted names."""
-    content = experiment.model_dump(mode="json") | {"task": experiment.data.model_dump(mode="json")}
+    content = experiment.model_dump(mode="json") | {"task": data_of(experiment).model_dump(mode="json")}
     form = {
         field: value
         for field, value in _leaves(content)

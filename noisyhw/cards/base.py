@@ -14,7 +14,7 @@ class Card(BaseModel):
 
     def __hash__(self) -> int:
         """Return the hash of all values; cards that are equal have the same one."""
-        return hash((type(self), *(_hashable(value) for value in dict(self).values())))
+        return hash((type(self), _hashable(dict(self))))
 
 
 def _hashable(value: object) -> object:

@@ -12,16 +12,14 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from ..foreign import reference
 from .base import LARGEST, SMALLEST_SCALING, WIDEST, Card, Count, Fraction, NonNegative, Rate
 from .device import DeviceCard
+from .task import OWN as OWN
+from .task import TaskCard as TaskCard
+from .task import named
 from .updates import Transfer as Transfer
 from .updates import UpdateChoice as UpdateChoice
 
-OWN = "arrays"
-"""What a run's identity calls every task of somebody's own data."""
-
-
-def _named(value: Any) -> Any:
-    """``task: digits`` is short for ``task: {name: digits}``."""
-    return {"name": value} if isinstance(value, str) else value
+PLACES = {"rule": ("file", "object"), "network": ("module",), "task": ("file",)}
+"""Where code lies, which is not part of a run's identity: `code`, beside these, names its content."""
 
 
 def _seen(share: float) -> float:
@@ -32,52 +30,6 @@ def _seen(share: float) -> float:
             "what the layer leaves of the range"
         )
     return share
-
-
-class TaskCard(Card):
-    """Which task, and its options."""
-
-    name: str = "digits"
-    version: str = Field(
-        "", description="Filled in for data that were given as an object: names their content."
-    )
-    split: Literal["usual", "blocks"] = Field(
-        "usual",
-        description="sarcos: the usual test file, or held-out contiguous blocks of the training rows.",
-    )
-    scaling: Literal["standard", "raw"] = Field(
-        "standard",
-        description="sarcos: inputs to zero mean and unit std, torques centred and divided by one number; or raw.",
-    )
-
-    folds: Annotated[int, Field(strict=True, ge=2, le=100)] | None = Field(
-        None,
-        description="digits: parts that all images are divided into, one of which is the test. Empty: the usual split.",
-    )
-    fold: Annotated[int, Field(strict=True, ge=0)] | None = Field(
-        None,
-        description="digits: number of the part that is the test, from 0. Empty: the remainder of seed / folds, so "
-        "that runs of as many seeds as folds test on every image once.",
-    )
-    held_out: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = Field(
-        None,
-        description="Share of the training samples that are not trained on and take the place of the test samples, "
-        "which are then not looked at: for choosing settings. Empty: train on all and test on the test samples.",
-    )
-
-    _short = model_validator(mode="before")(staticmethod(_named))
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the data are somebody's own, given as an object."""
-        return bool(self.version)
-
-    @model_validator(mode="after")
-    def _fold_of_folds(self) -> Self:
-        if self.fold is not None and self.fold >= (self.folds or 0):
-            folds = "which are not given" if self.folds is None else f"got {self.fold}"
-            raise ValueError(f"fold: must be below task.folds, {folds}")
-        return self
 
 
 class RuleCard(Card):
@@ -97,7 +49,7 @@ class RuleCard(Card):
         False, description="bp, dbp: take gradients from a noise-free digital twin of the noisy chip."
     )
 
-    _short = model_validator(mode="before")(staticmethod(_named))
+    _short = model_validator(mode="before")(staticmethod(named))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -237,20 +189,13 @@ class Experiment(Card):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
 
     @property
-    def data(self) -> TaskCard:
-        """The task as its data depends on it: with the fold that follows from the seed."""
-        task = self.task
-        if task.folds is None or task.fold is not None:
-            return task
-        return task.model_copy(update={"fold": self.seed % task.folds})
-
-    @property
     def files(self) -> tuple[Path, ...]:
         """Files with code that this experiment names."""
         named = (
             reference(self.network.module or ""),
             self.update.file,
             reference(self.rule.file or ""),
+            self.task.code_file,
         )
         return tuple(one.file for one in named if one is not None)
 
@@ -272,10 +217,7 @@ class Experiment(Card):
         content["code"] = code_version + self._revisions()
         if self.update.file is not None:  # where a file lies does not matter: update.code names its content
             content["update"]["path"] = self.update.file.name
-        for block, places in {
-            "rule": ("file", "object"),
-            "network": ("module",),
-        }.items():  # likewise their code
+        for block, places in PLACES.items():  # likewise their code
             for place in places:
                 content.get(block, {}).pop(place, None)
             if not content.get(block, True):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import CardError, choose
 from ..foreign import allow, reference
 from . import plugged, shipped
+from .data_file import PATHS, is_data_file, stem
 from .device import DeviceCard
 from .experiment import Experiment
 from .kinds import MODELS, Family, belongs_elsewhere, other_kind
@@ -25,8 +26,11 @@ Setting: TypeAlias = tuple[list[str], Located]
 Model = TypeVar("Model", bound=BaseModel)
 
 _SHORT = ("task", "rule")
-NAMES_CODE = ("rule", "rule.name", "rule.file", "update.path", "network.module")
+_TASK = ("task", "task.name", "task.file")
+NAMES_CODE = ("rule", "rule.name", "rule.file", "update.path", "network.module", *_TASK)
 """Fields that may name a file with code."""
+NAMES_DATA = (*_TASK, *(f"task.{option}" for option in PATHS))
+"""Fields that may name a file with data."""
 
 
 def load_device(name_or_path: str | Path, sets: Sequence[str] = ()) -> DeviceCard:
@@ -218,19 +222,47 @@ def _expanded(card: Located, folder: Path) -> Located:
     if "rule" in entries:
         entries["rule"] = _with_file(entries["rule"], folder)
     if "task" in entries:
-        entries["task"] = _task(entries["task"])
+        entries["task"] = _task(entries["task"], folder)
     if "device" in entries:
         entries["device"] = _device(entries["device"], folder)
     return replace(card, value=entries)
 
 
-def _task(task: Located) -> Located:
-    """Somebody's own data replace another task as a whole; a task's name, laid over them, leaves nothing of them."""
+def _task(task: Located, folder: Path) -> Located:
+    """Data that were given replace another task as a whole; a name or a file also says that it is no data given."""
     if "version" in task.entries:
         return replace(task, whole=True)
-    if "name" in task.entries:
-        return replace(task, value={"version": Located(None, task.origin), **task.entries})
-    return task
+    fields = {key: _data_path(key, node, folder) for key, node in task.entries.items()}
+    name, file = fields.get("name"), fields.get("file")
+    if name is None and file is None:
+        return replace(task, value=fields) if fields else task
+    fields |= _in_file(name, file, folder)
+    nothing = Located(None, task.origin)
+    return replace(task, value={"version": nothing, "file": nothing, "code": nothing, **fields})
+
+
+def _in_file(name: Located | None, file: Located | None, folder: Path) -> dict[str, Located]:
+    """``task: ./data.csv`` and ``task: ./my_task.py:MyTask`` are short for a file and a name."""
+    source = name if file is None else file
+    if source is None or not isinstance(source.value, str):
+        return {}
+    code = reference(source.value, folder)
+    if code is not None:
+        found, called = str(code.file), code.name or ""
+    elif file is not None or is_data_file(source.value):
+        found = os.path.abspath(folder / Path(source.value).expanduser())
+        called = stem(found)
+    else:
+        return {}
+    said = None if name is None or name is source or (code is not None and code.name) else name.value
+    return {"file": Located(found, source.origin), "name": Located(said or called, source.origin)}
+
+
+def _data_path(key: str, node: Located, folder: Path) -> Located:
+    """A further file of data is relative to the card that names it."""
+    if key not in PATHS or not isinstance(node.value, str) or not is_data_file(node.value):
+        return node
+    return replace(node, value=os.path.abspath(folder / Path(node.value).expanduser()))
 
 
 def _with_path(block: Located, field: str, folder: Path) -> Located:
@@ -273,8 +305,7 @@ def merged(base: Located, top: Located) -> Located:
     """Lay ``top`` over ``base``: mappings merge, all else replaces, and so does a mapping of another kind."""
     if not isinstance(base.value, dict) or not isinstance(top.value, dict) or top.whole:
         return top
-    kinds = [node.entries["kind"].value for node in (base, top) if "kind" in node.entries]
-    if len(kinds) == 2 and kinds[0] != kinds[1]:
+    if _is_another_task(base, top) or _is_another_kind(base, top):
         return top
     entries = dict(base.value)
     if _of_another(base, top):
@@ -291,6 +322,20 @@ def _of_another(base: Located, top: Located) -> bool:
         for block in (base, top)
     )
     return any(value is not None for value in one) and one != other
+
+
+def _is_another_task(base: Located, top: Located) -> bool:
+    """Whether a task that is known by its name is laid over one in a file, or the other way round."""
+    if not {"version", "file"} <= top.entries.keys() or "version" not in base.entries:
+        return False  # one of them names no task at all: it says options
+    below = base.entries.get("file")
+    return (top.entries["file"].value is None) != (below is None or below.value is None)
+
+
+def _is_another_kind(base: Located, top: Located) -> bool:
+    """Whether both are blocks that have a kind, say of cells, and these differ; a task's kind is a mere option."""
+    kinds = [node.entries["kind"].value for node in (base, top) if "kind" in node.entries]
+    return len(kinds) == 2 and kinds[0] != kinds[1] and "file" not in base.entries
 
 
 def _lay_over(card: Located, overlay: Located) -> Located:
@@ -344,13 +389,16 @@ def setting(text: str) -> Setting:
 
 def _named_file(keys: Sequence[str], value: Located) -> Located:
     """What a person names by hand may run, and is relative to where they are."""
-    if ".".join(keys) not in NAMES_CODE or not isinstance(value.value, str):
+    field = ".".join(keys)
+    if not isinstance(value.value, str):
         return value
-    where = reference(value.value)
-    if where is None:
-        return value
-    allow(where.file)
-    return replace(value, value=written(where))
+    where = reference(value.value) if field in NAMES_CODE else None
+    if where is not None:
+        allow(where.file)
+        return replace(value, value=written(where))
+    if field in NAMES_DATA and (is_data_file(value.value) or field == "task.file"):
+        return replace(value, value=os.path.abspath(Path(value.value).expanduser()))
+    return value
 
 
 def _checked(model: type[Model], tree: Located) -> Model:

@@ -1,7 +1,7 @@
-"""Blocks of a device card that are not shipped: noise sources and cells that a class elsewhere brings with it.
+"""Blocks of a card whose fields a class elsewhere brings with it: noise sources, cells and tasks.
 
-The registries are filled by :func:`noisyhw.register_noise` and :func:`noisyhw.register_cells`; cards look up here what
-such a block may say, and load no tensors for it.
+The registries are filled by :func:`noisyhw.register_noise`, :func:`noisyhw.register_cells` and :mod:`noisyhw.tasks`;
+cards look up here what such a block may say, and load no tensors for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ NOISES: Registry[Any] = Registry("noise source", home="noisyhw.devices.noise")
 """Registered noise sources by name, :class:`noisyhw.NoiseSource` each."""
 CELLS: Registry[Any] = Registry("cell", home="noisyhw.devices.choice")
 """Registered cells by ``update.kind``, :class:`noisyhw.Cells` each."""
+TASKS: Registry[Any] = Registry("task", home="noisyhw.tasks")
+"""Tasks by name, :class:`noisyhw.Task` each."""
 
 
 class NoiseBlock(Card):

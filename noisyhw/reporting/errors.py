@@ -109,7 +109,13 @@ def images_of(experiments: Sequence[Mapping[str, Any]], metric: str) -> Images:
         return UNKNOWN
     try:
         numbers = {task_of(card).test_samples(card) for card in cards}
+        own = all(_follow_from_seed(card) for card in cards)
     except NoisyhwError:
         return UNKNOWN
-    own = all(card.folds is not None and card.fold is None for card in cards)
     return Images(numbers.pop() if len(numbers) == 1 else None, shared=not own)
+
+
+def _follow_from_seed(card: TaskCard) -> bool:
+    """Whether runs of different seeds are tested on different samples."""
+    options = task_of(card).options_of(card)
+    return any(options.for_seed(seed) != options for seed in (0, 1))

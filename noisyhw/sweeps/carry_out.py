@@ -11,7 +11,7 @@ from pathlib import Path
 from ..cards.experiment import Resolved, TaskCard
 from ..errors import DataError, RunError
 from ..foreign import allow
-from ..tasks import Data, load_data
+from ..tasks import Data, data_of, load_data
 from ..training.folder import FolderBusy, RunFolder
 from ..training.progress import Diverged
 from ..training.run import Interrupted, train
@@ -73,6 +73,8 @@ def carry_out_all(jobs: Sequence[Job], check: Check = nothing) -> Iterator[Outco
         DataError, RunError, Interrupted: something outside of the runs is wrong.
     """
     together: list[Outcome] = []
+    for job in jobs:
+        _allow_code(job)
     if len(jobs) > 1:
         try:
             together = _stacked(jobs, check)
@@ -91,7 +93,7 @@ def _allow_code(job: Job) -> None:
 
 def _stacked(jobs: Sequence[Job], check: Check) -> list[Outcome]:
     with computing_with(1):
-        data = _data(jobs[0].experiment.data, jobs[0].data_dir)
+        data = _data(data_of(jobs[0].experiment), jobs[0].data_dir)
         for job in jobs:
             _check_same(job, data)
         return stacked(jobs, data, check)
@@ -101,7 +103,7 @@ def _alone(job: Job, check: Check) -> Outcome:
     started = time.perf_counter()
     try:
         with computing_with(1):
-            data = _data(job.experiment.data, job.data_dir)
+            data = _data(data_of(job.experiment), job.data_dir)
             _check_same(job, data)
             return _trained(job, data, check) if job.folder is None else _in_folder(job, check)
     except OUTSIDE:
@@ -111,8 +113,13 @@ def _alone(job: Job, check: Check) -> Outcome:
         return outcome(job, "failed", reason, seconds=time.perf_counter() - started)
 
 
-@lru_cache(maxsize=4)
 def _data(task: TaskCard, data_dir: Path | None) -> Data:
+    """A task's data, kept for the next run; a file of data is looked at again, as it may have been edited."""
+    return load_data(task, data_dir) if task.data_file is not None else _kept(task, data_dir)
+
+
+@lru_cache(maxsize=4)
+def _kept(task: TaskCard, data_dir: Path | None) -> Data:
     return load_data(task, data_dir)
 
 

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from ..batched.stack import Stack
 from ..cards.experiment import Resolved
-from ..tasks import Data, load_data
+from ..tasks import Data, data_of, load_data
 from ..training.progress import Diverged
 from ..training.threads import computing_with
 from ..training.trainer import Trainer
@@ -112,7 +112,7 @@ def _probed(
     for point in left:
         mates[keys[point.identity]].append(point)
     for point in points:
-        data = load_data(point.experiment.data, data_dir)
+        data = load_data(data_of(point.experiment), data_dir)
         with computing_with(1):
             if keys[point.identity] is None:
                 seconds = _epoch_seconds(Trainer(point.experiment, data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..cards.experiment import Resolved, TaskCard
-from ..tasks import task_of
+from ..tasks import data_of, load_data
 from .stacked import code_version
 
 
@@ -28,7 +28,7 @@ class Identities:
         Raises:
             DataError: the task's data is not there.
         """
-        card = experiment.data.model_copy(update={"held_out": None})
+        card = data_of(experiment).model_copy(update={"held_out": None})
         if card not in self._versions:
-            self._versions[card] = task_of(card).load(card, self._data_dir).version
+            self._versions[card] = load_data(card, self._data_dir).version
         return experiment.identity(self._versions[card], code_version(experiment, self._folders))

@@ -39,6 +39,7 @@ def plan(
     """
     checked, tree, path = read_sweep(card)
     points = tuple(_points(checked, tree, Path() if path is None else path.parent, sets, data_dir))
+    _check_names(points)
     _check_apart(points)
     search = None
     if checked.tune is not None:
@@ -70,6 +71,19 @@ def _points(
         for seed in seeds(card) or (experiment.seed,):
             one = experiment.model_copy(update={"seed": seed})
             yield Point(_settings(one, choice), one, identities.of(one))
+
+
+def _check_names(points: Sequence[Point]) -> None:
+    """Refuse files of one name in different folders, which a table of results could not tell apart."""
+    files: dict[str, str | None] = {}
+    for point in points:
+        task = point.experiment.task
+        known = files.setdefault(task.name, task.file)
+        if known != task.file and "task.file" not in point.settings:
+            raise UsageError(
+                f"task.name: '{task.name}' stands for {known} and {task.file}; give each a name, "
+                f"{{file: {task.file}, name: ...}}"
+            )
 
 
 def make_point(experiment: Experiment, settings: Mapping[str, object], data_dir: Path | None) -> Point:

@@ -17,6 +17,7 @@ from ..cards.sweep import Tune
 from ..cards.yaml_lines import Located, located
 from ..errors import CardError, UsageError
 from ..rules import Knows, rule_of
+from ..tasks import data_of
 from ..training.resolve import resolve
 from .identities import Identities
 from .points import Plan, Point
@@ -110,7 +111,7 @@ class Search:
 
     def _runs(self, point: Point, experiment: Resolved, values: Mapping[str, Any]) -> Iterable[Point]:
         """The runs that judge a candidate."""
-        task = point.experiment.data.model_copy(update={"held_out": self.tune.held_out})
+        task = data_of(point.experiment).model_copy(update={"held_out": self.tune.held_out})
         epochs = self.tune.epochs or experiment.epochs
         settings = {key: value for key, value in point.settings.items() if key != "seed"}
         for number in range(self.tune.seeds):
@@ -162,7 +163,7 @@ def score(candidate: Candidate, records: Mapping[str, Record]) -> tuple[float, f
 
 def _unseeded(experiment: Resolved) -> str:
     """What points have in common that share a search."""
-    return experiment.model_copy(update={"seed": 0, "task": experiment.data}).model_dump_json()
+    return experiment.model_copy(update={"seed": 0, "task": data_of(experiment)}).model_dump_json()
 
 
 def _axes(experiment: Resolved, fields: Located) -> dict[str, list[Located]]:

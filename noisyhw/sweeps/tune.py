@@ -79,7 +79,7 @@ def tune(
 
     Args:
         experiment: as in :func:`noisyhw.train`, like task, device, rule, epochs, sets and data_dir.
-        task: its name.
+        task: its name or file.
         device: name or file of a device card.
         rule: its name.
         start: the first learning rate.

@@ -143,7 +143,7 @@ def _of_objects(values: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarr
     flat = values.ravel().tolist()
     for kinds in ((bool,), (int,), (int, float), (str,)):
         if all(type(one) in kinds for one in flat):
-            return values.astype(str if kinds == (str,) else kinds[-1])
+            return _of_type(values, kinds[-1])
     typical = type(flat[0]) if flat else object
     odd = np.array([type(one) is not typical for one in flat], dtype=bool).reshape(values.shape)
     if not odd.any():
@@ -155,6 +155,13 @@ def _of_objects(values: Shaped[np.ndarray, "..."], name: str) -> Shaped[np.ndarr
         f"{brief(value)} is a {type(value).__name__} in an object array; give an array of one numeric type, e.g. "
         f"{name.replace(' ', '_')}.astype('float32')",
     )
+
+
+def _of_type(values: Shaped[np.ndarray, "..."], kind: type) -> Shaped[np.ndarray, "..."]:
+    try:
+        return values.astype(kind)
+    except OverflowError:  # a whole number of more than 64 bits
+        return values.astype(float)
 
 
 def _of_frame(frame: pd.DataFrame, name: str) -> Array:

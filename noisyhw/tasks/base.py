@@ -6,14 +6,19 @@ import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float32, Int64
+from pydantic import BaseModel
 from torch import Tensor
 
 from ..cards.experiment import TaskCard
+from ..cards.messages import validation_error
+from ..cards.task_options import TaskOptions, options_error
 from ..cards.updates import KINDS
+from ..cards.yaml_lines import located
+from ..errors import UsageError
 
 Kind: TypeAlias = Literal["classification", "regression"]
 TEST_SHARE = 0.2
@@ -162,8 +167,20 @@ class Task(abc.ABC):
     recipe: ClassVar[Recipe]
     image: ClassVar[tuple[int, int, int] | None] = None
     """(channels, height, width) if the inputs are images; they come flat, in that order."""
-    options: ClassVar[frozenset[str]] = frozenset()
-    """Fields of :class:`TaskCard` that mean something to this task."""
+    options_model: ClassVar[type[BaseModel]] = TaskOptions
+    """Options of its own, which stand beside ``name`` in cards."""
+
+    def options_of(self, card: TaskCard) -> Any:
+        """Return this task's options as a card says them: an instance of ``options_model``.
+
+        Raises:
+            UsageError: there is no such option, or it has no such value.
+        """
+        error = options_error(self.options_model, card.options, card.name)
+        if error is not None:
+            told = validation_error(error, self.options_model, located(card.options, ""))
+            raise UsageError(f"task.{str(told).splitlines()[0]}")
+        return self.options_model.model_validate(card.options)
 
     @abc.abstractmethod
     def load(self, card: TaskCard = TaskCard(), data_dir: Path | None = None) -> Data:

@@ -7,11 +7,13 @@ Repository (1998).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
+from pydantic import Field, model_validator
 
 from ..cards.experiment import TaskCard
+from ..cards.task_options import TaskOptions as Options
 from ..fingerprint import fingerprint
 from .base import Data, Recipe, Task, learning_rates
 
@@ -19,6 +21,33 @@ SAMPLES: Final = 1797
 TEST_SAMPLES: Final = 360
 SPLIT_SEED: Final = 0
 """One split, and one division into folds, for all experiments: a seed moves no sample between training and test."""
+
+
+class DigitsOptions(Options):
+    """Which images are the test."""
+
+    folds: Annotated[int, Field(strict=True, ge=2, le=100)] | None = Field(
+        None,
+        description="Parts that all images are divided into, one of which is the test. Empty: the usual split.",
+    )
+    fold: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        None,
+        description="Number of the part that is the test, from 0. Empty: the remainder of seed / folds, so that runs "
+        "of as many seeds as folds test on every image once.",
+    )
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> DigitsOptions:
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            folds = "which are not given" if self.folds is None else f"got {self.fold}"
+            raise ValueError(f"fold: must be below task.folds, {folds}")
+        return self
+
+    def for_seed(self, seed: int) -> DigitsOptions:
+        """Return the options with the fold that follows from the seed."""
+        if self.folds is None or self.fold is not None:
+            return self
+        return self.model_copy(update={"fold": seed % self.folds})
 
 
 class Digits(Task):
@@ -33,7 +62,7 @@ class Digits(Task):
     inputs: ClassVar[int] = 64
     outputs: ClassVar[int] = 10
     image: ClassVar[tuple[int, int, int] | None] = (1, 8, 8)
-    options: ClassVar[frozenset[str]] = frozenset({"folds"})
+    options_model: ClassVar[type[Options]] = DigitsOptions
     recipe: ClassVar[Recipe] = Recipe(
         hidden=(256,),
         batch=400,
@@ -47,7 +76,7 @@ class Digits(Task):
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
-        split = _split(images.astype("uint8"), labels, card)
+        split = _split(images.astype("uint8"), labels, self.options_of(card))
         train_x, test_x, train_y, test_y = (torch.from_numpy(part) for part in split)
         return Data(
             train_x=train_x / 16,
@@ -61,21 +90,22 @@ class Digits(Task):
         """360, or a fold; None where training samples are tested on."""
         if card.held_out is not None:
             return None
-        return TEST_SAMPLES if card.folds is None else SAMPLES // card.folds
+        folds = self.options_of(card).folds
+        return TEST_SAMPLES if folds is None else SAMPLES // folds
 
     def found(self, data_dir: Path | None) -> Path | str | None:
         """Needs no file."""
         return "built in"
 
 
-def _split(images: Any, labels: Any, card: TaskCard) -> list[Any]:
+def _split(images: Any, labels: Any, options: DigitsOptions) -> list[Any]:
     """Training images, test images, training labels, test labels."""
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    if card.folds is None:
+    if options.folds is None:
         return list(
             train_test_split(images, labels, test_size=TEST_SAMPLES, stratify=labels, random_state=SPLIT_SEED)
         )
-    folds = StratifiedKFold(card.folds, shuffle=True, random_state=SPLIT_SEED)
-    train, test = list(folds.split(images, labels))[card.fold or 0]
+    folds = StratifiedKFold(options.folds, shuffle=True, random_state=SPLIT_SEED)
+    train, test = list(folds.split(images, labels))[options.fold or 0]
     return [images[train], images[test], labels[train], labels[test]]

@@ -13,9 +13,11 @@ from typing import ClassVar, Final, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float64, Int64
+from pydantic import Field
 from torch import Tensor
 
 from ..cards.experiment import TaskCard
+from ..cards.task_options import TaskOptions as Options
 from ..fingerprint import fingerprint
 from .base import Data, Recipe, Task, learning_rates
 from .files import locate, search
@@ -28,6 +30,18 @@ GAP_ROWS: Final = 100
 
 Train = Float64[Tensor, "train columns"]
 Test = Float64[Tensor, "test columns"]
+
+
+class SarcosOptions(Options):
+    """Which rows test, and in which units."""
+
+    split: Literal["usual", "blocks"] = Field(
+        "usual", description="The usual test file, or held-out contiguous blocks of the training rows."
+    )
+    scaling: Literal["standard", "raw"] = Field(
+        "standard",
+        description="Inputs to zero mean and unit std, torques centred and divided by one number; or raw.",
+    )
 
 
 class Sarcos(Task):
@@ -44,7 +58,7 @@ class Sarcos(Task):
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
     inputs: ClassVar[int] = INPUTS
     outputs: ClassVar[int] = OUTPUTS
-    options: ClassVar[frozenset[str]] = frozenset({"split", "scaling"})
+    options_model: ClassVar[type[Options]] = SarcosOptions
     recipe: ClassVar[Recipe] = Recipe(
         hidden=(32, 32),
         batch=100,
@@ -59,9 +73,10 @@ class Sarcos(Task):
         Raises:
             DataError: a file is missing, truncated or altered, or cannot be downloaded.
         """
+        options: SarcosOptions = self.options_of(card)
         recording = read(locate(SOURCE, data_dir))
-        train, test, note = _blocks(recording) if card.split == "blocks" else _usual(recording)
-        scaling = _scaling(train) if card.scaling == "standard" else RAW
+        train, test, note = _blocks(recording) if options.split == "blocks" else _usual(recording)
+        scaling = _scaling(train) if options.scaling == "standard" else RAW
         train, test = scaling.apply(train), scaling.apply(test)
         return Data(
             train_x=train[:, :INPUTS].float(),

@@ -52,14 +52,14 @@ def unpacked(rule: Rule, handed_back: object) -> tuple[Any, Any]:
     )
 
 
-def check_learned(rule: Rule, learned: object, chip: Chip, samples: int) -> None:
+def check_learned(rule: Rule, learned: object, chip: Chip, losses: Float[Tensor, " samples"]) -> None:
     """Refuse what does not fit the network, with the layer and both shapes.
 
     Args:
         rule: names itself in messages.
         learned: what it handed back.
         chip: the network.
-        samples: in the batch.
+        losses: of the batch, in the numbers that the network computes in.
 
     Raises:
         UsageError: there is not one part a layer, one has another shape or type, or one layer, read at several places,
@@ -73,7 +73,7 @@ def check_learned(rule: Rule, learned: object, chip: Chip, samples: int) -> None
         )
     forms: dict[int, type] = {}
     for place, (one, number) in enumerate(zip(learned, places, strict=True)):
-        wrong = _misfit(one, chip.layers[number].shape, samples)
+        wrong = _misfit(one, chip.layers[number].shape, losses)
         if wrong is not None:
             raise UsageError(
                 f"rule: {rule.name} handed back {wrong[0]} for layer {place}, where {wrong[1]} is needed"
@@ -85,19 +85,19 @@ def check_learned(rule: Rule, learned: object, chip: Chip, samples: int) -> None
             )
 
 
-def _misfit(one: object, shape: LayerShape, samples: int) -> tuple[str, str] | None:
+def _misfit(one: object, shape: LayerShape, losses: Tensor) -> tuple[str, str] | None:
     """What was handed back and what is needed; None: it fits."""
     if not isinstance(one, Change):
-        return _wrong(one, (samples, shape.units))
-    wrong = _wrong(one.weight, (shape.outputs, shape.inputs), "a change of ")
+        return _wrong(one, (len(losses), shape.units), losses.dtype)
+    wrong = _wrong(one.weight, (shape.outputs, shape.inputs), losses.dtype, "a change of ")
     if wrong is None and one.bias is not None:
-        wrong = _wrong(one.bias, (shape.outputs,), "a change of biases of ")
+        wrong = _wrong(one.bias, (shape.outputs,), losses.dtype, "a change of biases of ")
     return wrong
 
 
-def _wrong(one: object, shape: tuple[int, ...], what: str = "") -> tuple[str, str] | None:
+def _wrong(one: object, shape: tuple[int, ...], dtype: torch.dtype, what: str = "") -> tuple[str, str] | None:
     if isinstance(one, Tensor) and one.shape == shape:
-        return None if one.dtype == torch.float32 else (what + str(one.dtype), "torch.float32")
+        return None if one.dtype == dtype else (what + str(one.dtype), str(dtype))
     return what + _shown(one), f"{what}{list(shape)}"
 
 

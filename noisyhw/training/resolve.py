@@ -30,7 +30,6 @@ def resolve(experiment: Experiment) -> Resolved:
     task, device = task_of(experiment.task), Device(experiment.device)
     rule, decorrelated = rule_of(experiment.rule)
     _check_rule(experiment, rule, device)
-    _check_task(experiment.task, task)
     if experiment.decorrelation.on == "tile" and not decorrelated:
         raise UsageError(
             f"decorrelation.on: {rule.name} does not decorrelate; leave it at digital, or use d{rule.name}"
@@ -57,6 +56,7 @@ def resolve(experiment: Experiment) -> Resolved:
             "weight_scaling": _weight_scaling(experiment.network.weight_scaling, recipe, device),
         }
         | network,
+        "task": _task(experiment.task, task),
         "rule": _rule(experiment.rule, rule),
         "loss": loss,
         "decorrelation": {"rate": _or(rate, recipe.decorrelation_rate) if decorrelated else None},
@@ -65,7 +65,7 @@ def resolve(experiment: Experiment) -> Resolved:
         "epochs": _or(experiment.epochs, recipe.epochs),
     }
     content = experiment.model_dump()
-    content["rule"] = {}  # with the options that the rule has checked
+    content["rule"], content["task"] = {}, {}  # with the options that their classes have checked
     for key, value in filled.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     if isinstance(experiment.device.update, ProgrammedUpdate):
@@ -185,8 +185,9 @@ def _check_without_passes(experiment: Experiment) -> None:
         raise UsageError(f"perturbation.auto_factor: {name} perturbs nothing; leave it at 1")
 
 
-def _check_task(card: TaskCard, task: Task) -> None:
-    plain = TaskCard(name=card.name)
-    for option in ("split", "scaling", "folds"):
-        if getattr(card, option) != getattr(plain, option) and option not in task.options:
-            raise UsageError(f"task.{option}: task '{task.name}' has no such option; leave it out")
+def _task(card: TaskCard, task: Task) -> dict[str, Any]:
+    """The card with the task's checked options, and with what names its code where it is not shipped."""
+    own: dict[str, Any] = task.options_of(card).model_dump(mode="json", exclude_defaults=True)
+    fixed = card.model_dump(include=set(TaskCard.model_fields))
+    name = card.name if card.code_file is None else type(task).__name__
+    return fixed | {"name": name, "code": code_of(type(task))} | own

@@ -28,7 +28,7 @@ from ..memory import keep_freed_memory
 from ..network import Traced
 from ..network import card as network_card
 from ..rules import Rule, card_of
-from ..tasks import Data, load_data
+from ..tasks import Data, data_of, load_data
 from ..tasks import card_of as card_of_data
 from .accelerator import choose_accelerator
 from .curve import draw_curve
@@ -137,7 +137,8 @@ def train(
         device: name or file of a device card.
         rule: bp, np, anp, inp, or one of these with a leading d for decorrelation; a rule of your own by its file,
             ``./my_rule.py:MyRule``, or as an object or class, ``MyRule(...)``.
-        task: digits, cifar10, sarcos or tiny-imagenet; or data of your own, :meth:`noisyhw.Data.from_arrays` or (x, y).
+        task: digits, cifar10, sarcos or tiny-imagenet; data of your own, :meth:`noisyhw.Data.from_arrays` or (x, y), or
+            a file of them, ``./table.csv``; or a task's class in a file, ``./my_task.py:MyTask``.
         network: a torch.nn.Module of your own, as an object, as :func:`noisyhw.from_torch` returns it, or as a class
             in a file, ``./my_net.py:MyNet``; None: the task's.
         epochs: passes through the training set.
@@ -175,7 +176,7 @@ def train(
         named["task"] = card_of_data(task)
     options = {"device": device, "epochs": epochs, "seed": seed} | named
     resolved = resolve(_experiment(experiment, options, sets))
-    data = load_data(resolved.data, None if data_dir is None else Path(data_dir))
+    data = load_data(data_of(resolved), None if data_dir is None else Path(data_dir))
     where = choose_accelerator(accelerator)
     identity = resolved.identity(data.version, ARITHMETIC)
     folder = RunFolder(Path(out).expanduser() if out is not None else default_folder(resolved, identity))
@@ -245,7 +246,9 @@ def resume(
     if task is not None:
         _give_again(folder, experiment, task)
     where = data_dir if data_dir is not None else record.get("data_dir")
-    data = load_data(experiment.data, None if where is None else Path(where))
+    data = load_data(data_of(experiment), None if where is None else Path(where))
+    if experiment.task.data_file is not None:
+        _check_file(folder, experiment, data)
     identity = experiment.identity(data.version, ARITHMETIC)
     with folder.locked():
         _check_same(folder, identity)
@@ -265,6 +268,16 @@ def _give_again(folder: RunFolder, experiment: Experiment, task: object) -> None
         raise RunError(
             f"{folder.path}: this run was begun with other data (version {experiment.task.version}, and those "
             f"given now have {version}); give the same, with the same test set"
+        )
+
+
+def _check_file(folder: RunFolder, experiment: Experiment, data: Data) -> None:
+    """Refuse to go on with a file of data that was edited since the run began."""
+    begun = folder.read_record().get("data_version")
+    if begun != data.version:
+        raise RunError(
+            f"{folder.path}: the data in {experiment.task.file} have changed since this run began (version {begun}, "
+            f"now {data.version}); put the file back as it was, or start again with --fresh"
         )
 
 

@@ -152,7 +152,7 @@ class Trainer:
         self.tally.add(seen.losses[0], seen.outputs[0], target)
         about = about_the_mean(seen) if choice.reference == "mean" else seen
         learned, self.memory = unpacked(self.rule, self.rule.learn(about, self.memory))
-        check_learned(self.rule, learned, self.chip, len(target))
+        check_learned(self.rule, learned, self.chip, seen.losses[0])
         check_held(self.rule, self.rule_draws)
         check_memory(self.rule, self.memory)
         self.watch.check("training loss", seen.losses[0])
