@@ -245,7 +245,7 @@ class TwoSizes(Deciding):
         (OwnNumbers(), r"OwnNumbers\.scale is used outside a module"),
         (Deciding(), r"Deciding cannot be traced.*decide by values"),
         (Mixing(), "depend on the other samples"),
-        (Drawing(), "other outputs each time"),
+        (Drawing(), r"randn_like in Drawing draws numbers"),
         (Fixed(), r"fails for an input of shape \[1, 8, 8\]|depend on the other"),
         (TwoSizes(), "is called for 8 and for 1 vectors"),
         (nn.Sequential(nn.Flatten(), nn.ReLU()), "no weight to lay on a tile"),

@@ -272,7 +272,10 @@ class Experiment(Card):
         content["code"] = code_version + self._revisions()
         if self.update.file is not None:  # where a file lies does not matter: update.code names its content
             content["update"]["path"] = self.update.file.name
-        for block, places in {"rule": ("file", "object"), "network": ("module",)}.items():  # likewise their code
+        for block, places in {
+            "rule": ("file", "object"),
+            "network": ("module",),
+        }.items():  # likewise their code
             for place in places:
                 content.get(block, {}).pop(place, None)
             if not content.get(block, True):

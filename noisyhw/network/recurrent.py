@@ -46,6 +46,7 @@ def _crossbars(module: nn.Module, suffix: str) -> list[Crossbar]:
 class Cell(Site):
     """One step; the state is the module's caller's."""
 
+    gives_reads = False
     module: Any
 
     def __init__(self, module: Any, name: str) -> None:
@@ -67,6 +68,7 @@ class Cell(Site):
 class Unrolled(Site):
     """All steps of all layers, from a state of zeros; gives the last layer's outputs, and the last states."""
 
+    gives_reads = False
     module: Any
 
     def __init__(self, module: Any, name: str) -> None:
