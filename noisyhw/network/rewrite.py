@@ -125,12 +125,18 @@ class _Tracer(fx.Tracer):
 
 def place(node: fx.Node, root: nn.Module) -> str:
     """What a node does, and in whose forward, for messages."""
+    return f"{called(node)} in {_owner(node, root)}"
+
+
+def _owner(node: fx.Node, root: nn.Module) -> str:
+    """The module whose forward does what a node does."""
+    while node.target is getattr and isinstance(
+        node.args[0], fx.Node
+    ):  # is noted where its value is first used
+        node = node.args[0]
     within = [entry for key, entry in (node.meta.get("nn_module_stack") or {}).items() if key != node.target]
     name, kind = within[-1] if within else ("", type(root))
-    owner = f"{name} ({kind.__name__})" if name else kind.__name__
-    if node.op == "call_module":
-        return f"{node.target} in {owner}"
-    return f"{called(node)} in {owner}"
+    return f"{name} ({kind.__name__})" if name else kind.__name__
 
 
 def called(node: fx.Node) -> str:
@@ -177,8 +183,7 @@ def _refuse_numbers(node: fx.Node, root: nn.Module) -> None:
     users = ", ".join(f"{user.op} {called(user)}" for user in node.users) or "nowhere"
     if str(node.target).startswith("_tensor_constant"):
         raise UsageError(
-            f"network: a tensor that {place(next(iter(node.users), node), root).split(' in ')[-1]} makes itself is used "
-            f"({users}); make it from what comes in (x.new_zeros, torch.zeros_like), or use Python numbers"
+            f"network: a tensor that {_owner(next(iter(node.users), node), root)} makes itself is used ({users}); make it from what comes in (x.new_zeros, torch.zeros_like), or use Python numbers"
         )
     raise UsageError(
         f"network: {type(root).__name__}.{node.target} is used outside a module ({users}); numbers that are not in an "

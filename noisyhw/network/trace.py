@@ -148,8 +148,11 @@ def _numbers(module: nn.Module) -> list[bytes]:
     """Names, shapes and values of all that a module holds."""
     parts = []
     for name, value in module.state_dict().items():
-        parts += [
-            f"{name} {value.dtype} {tuple(value.shape)}".encode(),
-            value.cpu().contiguous().numpy().tobytes(),
-        ]
+        parts += [f"{name} {value.dtype} {tuple(value.shape)}".encode(), bytes_of(value)]
     return parts
+
+
+def bytes_of(value: Tensor) -> bytes:
+    """Return a tensor's values, whatever their type."""
+    flat = value.detach().cpu().resolve_conj().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
