@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import UsageError
 from .dry import Seen, exact
 from .known import sites_of
-from .rewrite import DRAWN, DROPOUTS, RANDOM
+from .rewrite import DRAWN, DROPOUTS, RANDOM, first_words
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest output, of two ways to compute the same in single precision."""
@@ -140,7 +140,7 @@ def _simulated(graph: fx.GraphModule, x: Tensor, learning: bool) -> Seen:
         raise
     except Exception as error:  # whatever a module's own operations may raise
         raise UsageError(
-            f"network: what was traced fails for an input of shape {list(x.shape)}: {type(error).__name__}: {error}"
+            f"network: what was traced fails for an input of shape {list(x.shape)}: {type(error).__name__}: {first_words(error)}"
         ) from None
 
 
@@ -170,7 +170,7 @@ def _called(module: nn.Module, x: Tensor) -> Any:
         raise
     except Exception as error:  # whatever a module's own code may raise
         raise UsageError(
-            f"network: fails for an input of shape {list(x.shape)}: {type(error).__name__}: {error}"
+            f"network: fails for an input of shape {list(x.shape)}: {type(error).__name__}: {first_words(error)}"
         ) from None
 
 
@@ -180,7 +180,9 @@ def _backward(outputs: Tensor, toward: Tensor) -> None:
     try:
         torch.autograd.backward(outputs, toward)
     except Exception as error:  # as PyTorch itself would fail
-        raise UsageError(f"network: PyTorch cannot train it: {type(error).__name__}: {error}") from None
+        raise UsageError(
+            f"network: PyTorch cannot train it: {type(error).__name__}: {first_words(error)}"
+        ) from None
 
 
 def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:

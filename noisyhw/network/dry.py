@@ -45,6 +45,7 @@ def exact(graph: fx.GraphModule, sites: Mapping[str, Site], x: Tensor, *, learni
     """
     way = _Dry(graph, sites, learning)
     with torch.set_grad_enabled(learning):
+        way.samples = len(x)
         way.seen.outputs = way.run(x)
     return way.seen
 
@@ -53,9 +54,11 @@ class _Dry(fx.Interpreter):
     """Computes with the arrays' own numbers, and notes who is read."""
 
     passes = 1
+    samples = 1
 
     def __init__(self, graph: fx.GraphModule, sites: Mapping[str, Site], learning: bool) -> None:
         super().__init__(graph)
+        self.extra_traceback = False  # messages are short
         self.sites, self.learning, self.seen = sites, learning, Seen()
         for name, one in sites.items():
             for number, array in enumerate(one.arrays):
@@ -77,6 +80,11 @@ class _Dry(fx.Interpreter):
 
     def read(self, number: int, rows: Tensor, shared: bool = False) -> Tensor:
         """Multiply exactly (see :class:`.sites.Run`)."""
+        if len(rows) != self.samples:
+            self.site.refuse(
+                f"gets {len(rows)} values in its first dimension for {self.samples} samples",
+                "samples stay first: let further dimensions stand behind them, x.reshape(len(x), -1, size)",
+            )
         self.seen.reads.append(Read(self.site.name, number, rows.shape[1]))
         self.seen.nodes.append(self.node)
         weight, bias = self.seen.arrays[self.site.name, number]

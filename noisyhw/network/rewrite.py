@@ -81,7 +81,7 @@ def trace(module: nn.Module) -> fx.GraphModule:
         raise
     except Exception as error:  # whatever a module's own code may raise
         raise UsageError(
-            f"network: {type(module).__name__} cannot be traced ({type(error).__name__}: {error}); {_fix(error)}"
+            f"network: {type(module).__name__} cannot be traced ({type(error).__name__}: {first_words(error)}); {_fix(error)}"
         ) from None
     made = fx.GraphModule(module, graph)
     nodes = list(made.graph.nodes)
@@ -102,6 +102,12 @@ def trace(module: nn.Module) -> fx.GraphModule:
     made.graph.lint()
     made.recompile()
     return made
+
+
+def first_words(error: Exception) -> str:
+    """The first sentence of what another library tells."""
+    lines = str(error).strip().splitlines()
+    return lines[0].split(". ")[0] if lines else ""
 
 
 def _fix(error: Exception) -> str:
@@ -183,7 +189,8 @@ def _refuse_numbers(node: fx.Node, root: nn.Module) -> None:
     users = ", ".join(f"{user.op} {called(user)}" for user in node.users) or "nowhere"
     if str(node.target).startswith("_tensor_constant"):
         raise UsageError(
-            f"network: a tensor that {_owner(next(iter(node.users), node), root)} makes itself is used ({users}); make it from what comes in (x.new_zeros, torch.zeros_like), or use Python numbers"
+            f"network: a tensor that {_owner(next(iter(node.users), node), root)} makes itself is used ({users}); make it "
+            "from what comes in (x.new_zeros, torch.zeros_like), or use Python numbers"
         )
     raise UsageError(
         f"network: {type(root).__name__}.{node.target} is used outside a module ({users}); numbers that are not in an "

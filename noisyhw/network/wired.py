@@ -114,6 +114,7 @@ class _Way(fx.Interpreter):
 
     def __init__(self, wired: Wired, read: ReadLayer, passes: int, samples: int, learning: bool) -> None:
         super().__init__(wired.traced.graph)
+        self.extra_traceback = False  # messages are short
         self.wired, self.layer_read = wired, read
         self.passes, self.samples, self.learning = passes, samples, learning
         self.place = self.masked = 0
