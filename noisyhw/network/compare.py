@@ -12,8 +12,9 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import UsageError
-from .dry import Seen, exact
+from .dry import SAMPLES_FIRST, Seen, exact
 from .known import sites_of
+from .ready import named
 from .rewrite import DRAWN, DROPOUTS, RANDOM, first_words
 
 TOLERANCE = 1e-4
@@ -56,7 +57,21 @@ def evaluated(graph: fx.GraphModule, module: nn.Module, input: Sequence[int]) ->
             "network: what was traced in training does not give what the module gives in evaluation; its forward may "
             "ask for self.training (leave that to nn.Dropout and norms), or change values in place that it uses again"
         )
+    for index, one in enumerate(x):
+        _check_order(graph, seen, _simulated(graph, one[None], learning=False), index, len(x))
     return seen
+
+
+def _check_order(graph: fx.GraphModule, together: Seen, alone: Seen, index: int, samples: int) -> None:
+    """Refuse a network in which what a module gets is not sorted by samples: a batch is sorted by passes first."""
+    for (name, whole), (_, own) in zip(together.inputs, alone.inputs, strict=True):
+        part = whole.reshape(samples, -1)[index]
+        if part.numel() != own.numel() or not _alike(part, own.flatten(), TOLERANCE):
+            kind = graph.get_submodule(name)
+            raise UsageError(
+                f"network: {named(name, kind)} gets values that are not sorted by samples; {SAMPLES_FIRST}, e.g. "
+                "x.reshape(len(x) * steps, size), and not time first"
+            )
 
 
 def check_training(graph: fx.GraphModule, module: nn.Module, input: Sequence[int]) -> None:
@@ -121,7 +136,8 @@ def _gradient(value: Tensor) -> Tensor:
 def _other_statistics(graph: fx.GraphModule, plain: nn.Module, seen: Seen) -> str | None:
     theirs, ours = copy.deepcopy(graph), sites_of(graph)
     for name, value in theirs.named_buffers():
-        value.copy_(plain.get_buffer(name))
+        if name.rpartition(".")[0] in ours:
+            value.copy_(plain.get_buffer(name))
     for name, noted in seen.noted.items():
         for one in noted:
             ours[name].take_up(one)
@@ -140,7 +156,8 @@ def _simulated(graph: fx.GraphModule, x: Tensor, learning: bool) -> Seen:
         raise
     except Exception as error:  # whatever a module's own operations may raise
         raise UsageError(
-            f"network: what was traced fails for an input of shape {list(x.shape)}: {type(error).__name__}: {first_words(error)}"
+            f"network: what was traced fails for an input of shape {list(x.shape)}: {type(error).__name__}: "
+            f"{first_words(error)}"
         ) from None
 
 

@@ -13,6 +13,7 @@ from .sites import Read, Scale, Site
 
 Key = tuple[str, int]
 """A site's name and the number of its array."""
+SAMPLES_FIRST = "samples stay first, and what is of one sample stays together"
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Seen:
         reads: of all arrays, in order.
         nodes: for each read, the name of the operation that made it.
         noted: for each site, what it is to take up, call by call.
+        inputs: what each call of a site got; not kept while learning.
         arrays: the numbers that were used, weight and bias.
     """
 
@@ -31,6 +33,7 @@ class Seen:
     reads: list[Read] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
     noted: dict[str, list[Mapping[str, Tensor]]] = field(default_factory=dict)
+    inputs: list[tuple[str, Tensor]] = field(default_factory=list)
     arrays: dict[Key, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
 
@@ -76,16 +79,17 @@ class _Dry(fx.Interpreter):
         if site is None:
             return super().call_module(target, args, kwargs)
         self.site: Site = site
+        if len(args[0]) % self.samples:
+            site.refuse(
+                f"gets {len(args[0])} values in its first dimension for {self.samples} samples", SAMPLES_FIRST
+            )
+        if not self.learning:
+            self.seen.inputs.append((str(target), args[0]))
         return site.call(self, *args, *kwargs.values(), shared=False)
 
     def read(self, number: int, rows: Tensor, shared: bool = False) -> Tensor:
         """Multiply exactly (see :class:`.sites.Run`)."""
-        if len(rows) != self.samples:
-            self.site.refuse(
-                f"gets {len(rows)} values in its first dimension for {self.samples} samples",
-                "samples stay first: let further dimensions stand behind them, x.reshape(len(x), -1, size)",
-            )
-        self.seen.reads.append(Read(self.site.name, number, rows.shape[1]))
+        self.seen.reads.append(Read(self.site.name, number, len(rows) // self.samples * rows.shape[1]))
         self.seen.nodes.append(self.node)
         weight, bias = self.seen.arrays[self.site.name, number]
         y = rows * weight if isinstance(self.site.arrays[number], Scale) else rows @ weight.t()

@@ -81,7 +81,8 @@ def trace(module: nn.Module) -> fx.GraphModule:
         raise
     except Exception as error:  # whatever a module's own code may raise
         raise UsageError(
-            f"network: {type(module).__name__} cannot be traced ({type(error).__name__}: {first_words(error)}); {_fix(error)}"
+            f"network: {type(module).__name__} cannot be traced ({type(error).__name__}: {first_words(error)}); "
+            f"{_fix(error)}"
         ) from None
     made = fx.GraphModule(module, graph)
     nodes = list(made.graph.nodes)
@@ -156,7 +157,7 @@ def _check(node: fx.Node, graph: fx.GraphModule, root: nn.Module) -> None:
     """Refuse what cannot be simulated."""
     name = called(node)
     if node.op == "get_attr":
-        _refuse_numbers(node, root)
+        _refuse_trained(node, graph, root)
     if node.op == "call_module":
         one = graph.get_submodule(str(node.target))
         if isinstance(one, RANDOM_MODULES):
@@ -185,16 +186,16 @@ def _package(target: Any) -> str:
     return (getattr(target, "__module__", None) or "torch").split(".")[0]  # methods of tensors have none
 
 
-def _refuse_numbers(node: fx.Node, root: nn.Module) -> None:
+def _refuse_trained(node: fx.Node, graph: fx.GraphModule, root: nn.Module) -> None:
+    """Refuse numbers that are trained and in no known module; others, as masks and means are, stay as they are."""
+    value = operator.attrgetter(str(node.target))(graph)
+    if isinstance(value, Tensor) and not value.requires_grad:
+        return
     users = ", ".join(f"{user.op} {called(user)}" for user in node.users) or "nowhere"
-    if str(node.target).startswith("_tensor_constant"):
-        raise UsageError(
-            f"network: a tensor that {_owner(next(iter(node.users), node), root)} makes itself is used ({users}); make it "
-            "from what comes in (x.new_zeros, torch.zeros_like), or use Python numbers"
-        )
     raise UsageError(
-        f"network: {type(root).__name__}.{node.target} is used outside a module ({users}); numbers that are not in an "
-        "nn.Linear, convolution, recurrent module or norm have no place on a device"
+        f"network: {type(root).__name__}.{node.target} is used outside a module ({users}); numbers that are trained "
+        "and not in an nn.Linear, convolution, recurrent module or norm have no place on a device; what is not trained can "
+        "be a buffer"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,10 @@ class Wired(Graph):
         samples = x.shape[1]
         images = x[0].reshape(samples, *self.traced.input)
         way = _Way(self, read, passes, samples, learning)
-        outputs: Tensor = way.run(images.repeat(passes, *[1] * len(self.traced.input)))
+        with (
+            contextlib.nullcontext() if self.where.type == "cpu" else self.where
+        ):  # what forward makes lies there too
+            outputs: Tensor = way.run(images.repeat(passes, *[1] * len(self.traced.input)))
         return outputs.reshape(passes, samples, -1)
 
     def slope(self, place: int, a: Tensor) -> Tensor:
@@ -126,6 +130,10 @@ class _Way(fx.Interpreter):
         self.shared = all(one.name in self.wired.traced.shared for one in n.all_input_nodes[:1])
         return super().run_node(n)
 
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return numbers that are not trained, where the others are."""
+        return super().get_attr(target, args, kwargs).to(self.wired.where)
+
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let the site that stands for a module compute it."""
         site = self.wired.sites.get(str(target))
@@ -135,12 +143,12 @@ class _Way(fx.Interpreter):
         return site.call(self, *args, *kwargs.values(), shared=self.shared)
 
     def read(self, number: int, rows: Tensor, shared: bool = False) -> Tensor:
-        """Read an array (see :class:`.sites.Run`)."""
+        """Read an array; a sample may be several entries of the first dimension (see :class:`.sites.Run`)."""
         passes = 1 if shared else self.passes
-        values = rows[: passes * self.samples].reshape(passes, self.samples, -1)
+        values = rows[: len(rows) // self.passes * passes].reshape(passes, self.samples, -1)
         a = self.layer_read(self.place, values)
         self.place += 1
-        return a.reshape(self.passes * self.samples, rows.shape[1], -1)
+        return a.reshape(len(rows), rows.shape[1], -1)
 
     def drawn(self, shape: Sequence[int], keep: float) -> Tensor:
         """Return a dropout mask (see :class:`.sites.Run`)."""
