@@ -35,6 +35,13 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "gru cells": (lambda: Stepped(nn.GRUCell), SERIES),
     "lstm cells": (lambda: Stepped(nn.LSTMCell), SERIES),
     "elman cells": (lambda: Stepped(nn.RNNCell), SERIES),
+    "squeeze": (networks.SqueezeExcite, IMAGES),
+    "unet": (networks.UNet, IMAGES),
+    "transformer": (networks.Transformer, SERIES),
+    "norm called twice": (networks.Twice, SERIES),
+    "folded steps": (networks.Folded, SERIES),
+    "folded steps, lstm": (lambda: networks.Folded(nn.LSTM), SERIES),
+    "norm in evaluation": (networks.HalfFrozen, IMAGES),
 }
 BATCH, STEPS, RATE = 16, 20, 0.05
 

@@ -66,7 +66,7 @@ class Cell(Site):
 
 @site(nn.RNN, nn.GRU, nn.LSTM)
 class Unrolled(Site):
-    """All steps of all layers, from zeros or a state that is given; gives the last layer's outputs, and the last states."""
+    """All steps of all layers, from zeros or a given state; gives the last layer's outputs, and the last states."""
 
     gives_reads = False
     module: Any

@@ -194,8 +194,8 @@ def _refuse_trained(node: fx.Node, graph: fx.GraphModule, root: nn.Module) -> No
     users = ", ".join(f"{user.op} {called(user)}" for user in node.users) or "nowhere"
     raise UsageError(
         f"network: {type(root).__name__}.{node.target} is used outside a module ({users}); numbers that are trained "
-        "and not in an nn.Linear, convolution, recurrent module or norm have no place on a device; what is not trained can "
-        "be a buffer"
+        "and not in an nn.Linear, convolution, recurrent module or norm have no place on a device; "
+        "what is not trained can be a buffer"
     )
 
 

@@ -21,30 +21,9 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     *(nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Softsign),
 )
 """Modules that act on each value by itself."""
-FUNCTIONS: frozenset[str] = frozenset(
-    (
-        "relu",
-        "leaky_relu",
-        "relu6",
-        "elu",
-        "selu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "tanh",
-        "hardtanh",
-        "sigmoid",
-        "celu",
-        "hardsigmoid",
-        "hardswish",
-        "logsigmoid",
-        "softsign",
-        "tanhshrink",
-        "hardshrink",
-        "softshrink",
-        "threshold",
-    )
+FUNCTIONS = frozenset(
+    "relu leaky_relu relu6 elu selu celu gelu silu mish softplus threshold tanhshrink hardshrink softshrink tanh hardtanh "
+    "sigmoid hardsigmoid hardswish logsigmoid softsign".split()
 )
 """Functions and methods that do, by name."""
 Activation = Callable[[Tensor], Tensor]
