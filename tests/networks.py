@@ -152,7 +152,8 @@ class Transformer(nn.Module):
     def attend(self, x: torch.Tensor) -> torch.Tensor:
         """Softmax over what came before."""
         b, t, d = x.shape
-        q, k, v = (one.view(b, t, self.heads, -1).transpose(1, 2) for one in self.qkv(x).chunk(3, -1))
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k, v = (one.view(b, t, self.heads, -1).transpose(1, 2) for one in (q, k, v))
         a = (q @ k.transpose(-2, -1) / 2).masked_fill(self.mask == 0, float("-inf"))
         return self.out((nn.functional.softmax(a, -1) @ v).transpose(1, 2).contiguous().view(b, t, d))
 
@@ -203,6 +204,7 @@ class HalfFrozen(ResNet8):
         super().__init__()
         self.stem[1].running_mean.fill_(0.1)
         self.stem[1].running_var.fill_(2.0)
+        self.train()
 
     def train(self, mode: bool = True) -> HalfFrozen:
         """All but the first norm."""

@@ -112,8 +112,11 @@ def first_words(error: Exception) -> str:
 
 
 def _fix(error: Exception) -> str:
-    if "item assignment" in str(error):
+    told = str(error)
+    if "item assignment" in told:
         return "x[...] = y overwrites values; write it with torch.where or torch.cat"
+    if "cannot be iterated" in told:
+        return "loop over numbers, x[:, t] for t in range(8), or name the parts, a, b = x.chunk(2)"
     return "its forward must not decide by values, nor loop over a size that is only known with the data (use a number)"
 
 

@@ -22,8 +22,23 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
 )
 """Modules that act on each value by itself."""
 FUNCTIONS = frozenset(
-    "relu leaky_relu relu6 elu selu celu gelu silu mish softplus threshold tanhshrink hardshrink softshrink tanh hardtanh "
-    "sigmoid hardsigmoid hardswish logsigmoid softsign".split()
+    (
+        *(
+            "relu",
+            "leaky_relu",
+            "relu6",
+            "elu",
+            "selu",
+            "celu",
+            "gelu",
+            "silu",
+            "mish",
+            "softplus",
+            "threshold",
+        ),
+        *("tanh", "hardtanh", "sigmoid", "hardsigmoid", "hardswish", "logsigmoid", "softsign", "tanhshrink"),
+        *("hardshrink", "softshrink"),
+    )
 )
 """Functions and methods that do, by name."""
 Activation = Callable[[Tensor], Tensor]
