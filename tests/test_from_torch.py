@@ -447,6 +447,14 @@ OTHERWISE: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Net(lambda n, x: n.b(n.a(x.view(-1, 4, 2).transpose(0, 1).reshape(-1, 8)).view(-1, 8))),
         "depend on the other samples|not sorted by samples|in its first dimension",
     ),
+    "two in training": (
+        lambda: Net(lambda n, x: (n.b(n.a(x)), x) if n.training else n.b(n.a(x))),
+        r"may ask for self\.training",
+    ),
+    "whole samples": (
+        lambda: Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.Dropout1d(0.5)),
+        r"c \(Dropout1d\): gets \[samples, units\], of which PyTorch drops whole samples",
+    ),
     "integers": (lambda: Net(lambda n, x: n.b(n.a(x)).argmax(1, keepdim=True)), "gives torch.int64"),
 }
 
@@ -457,6 +465,24 @@ def test_what_pytorch_would_train_otherwise_is_refused_in_one_line(name: str) ->
     with pytest.raises(UsageError, match=f"^network: .*(?:{told})") as refusal:
         from_torch(make(), torch.zeros(2, 8))
     assert "\n" not in str(refusal.value)
+
+
+class Named(nn.Linear):
+    """A layer of one's own that only has more to say about itself."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.title = "mine"
+
+
+def by_keyword(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.b(input=net.c(hx=torch.tanh(x), input=x))
+
+
+def test_subclasses_that_keep_forward_and_arguments_by_keyword_are_taken() -> None:
+    traced = from_torch(Net(by_keyword, b=Named(8, 10), c=nn.RNNCell(8, 8)), torch.zeros(2, 8))
+    assert {read.site for read in traced.reads} == {"b", "c"}
+    assert from_torch(Named(8, 10), torch.zeros(2, 8)).outputs == 10
 
 
 class Starred(nn.Linear):

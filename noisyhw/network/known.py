@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from torch import fx
+from torch import fx, nn
 
 from ..errors import UsageError
 from . import norms, recurrent
 from .sites import SITES, Crossbar, Site
 
 _KNOWN = (norms, recurrent)  # their sites are known once they are imported
+
+
+def is_known(module: nn.Module) -> bool:
+    """Whether something stands for a module: it is of a known kind, and its forward is that kind's own."""
+    kind = next((one for one in type(module).__mro__ if one in SITES), None)
+    return kind is not None and type(module).forward is kind.forward
 
 
 def sites_of(graph: fx.GraphModule) -> dict[str, Site]:

@@ -105,6 +105,8 @@ class Dropped(Site):
         x = values[0]
         if not run.learning or not self.module.training or self.module.p == 0:
             return x
+        if isinstance(self.module, nn.Dropout1d) and x.ndim == 2:
+            self.refuse("gets [samples, units], of which PyTorch drops whole samples", "use nn.Dropout")
         shape = [len(x) // run.passes, *x.shape[1:]]
         if not isinstance(self.module, nn.Dropout):
             shape[2:] = [1] * len(shape[2:])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import UsageError
+from .known import is_known
 from .ready import named
 
 IN_PLACE: dict[Any, Any] = {
@@ -88,21 +89,32 @@ def trace(module: nn.Module) -> fx.GraphModule:
     nodes = list(made.graph.nodes)
     for node in nodes:
         _check(node, made, module)
-        if (
-            node.op == "call_method" and node.target == "view"
-        ):  # where values lie in memory is another matter here
-            node.target = "reshape"
+        _put_plainly(node, made)
     for node in [one for one in nodes if _in_place(one, made)]:
         _keep_values(node, made, module)
     for node in nodes:
         _drop_by_module(node, made)
-    inputs = [node for node in made.graph.nodes if node.op == "placeholder"]
-    if len(inputs) != 1 or str(inputs[0].target).startswith("*"):
-        given = ", ".join(str(node.target) for node in inputs) or "nothing"
-        raise UsageError(f"network: forward takes {given}; one input is needed, forward(self, x)")
+    _check_inputs(made)
     made.graph.lint()
     made.recompile()
     return made
+
+
+def _put_plainly(node: fx.Node, graph: fx.GraphModule) -> None:
+    """Name a module's arguments by place, as sites take them; where values lie in memory is another matter here."""
+    if node.op == "call_method" and node.target == "view":
+        node.target = "reshape"
+    if node.op == "call_module" and node.kwargs:
+        forward = inspect.signature(graph.get_submodule(str(node.target)).forward)
+        given = forward.bind(*node.args, **node.kwargs)
+        node.args, node.kwargs = given.args, given.kwargs
+
+
+def _check_inputs(graph: fx.GraphModule) -> None:
+    inputs = [str(node.target) for node in graph.graph.nodes if node.op == "placeholder"]
+    if len(inputs) != 1 or inputs[0].startswith("*"):
+        given = ", ".join(inputs) or "nothing"
+        raise UsageError(f"network: forward takes {given}; one input is needed, forward(self, x)")
 
 
 def first_words(error: Exception) -> str:
@@ -122,6 +134,10 @@ def _fix(error: Exception) -> str:
 
 class _Tracer(fx.Tracer):
     """Refuses what is computed without a gradient, which leaves no trace in a graph."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is not looked into: PyTorch's own, and what only adds to such a one."""
+        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)

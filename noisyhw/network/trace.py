@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from ..errors import UsageError
 from ..fingerprint import fingerprint
 from .compare import check_training, evaluated
-from .known import sites_of
+from .known import is_known, sites_of
 from .ready import ready
 from .rewrite import trace
 from .sites import Crossbar, Scale, Site
@@ -121,6 +121,7 @@ def _plain(value: Any) -> bool:
 def _whole(module: nn.Module) -> nn.Module:
     """A module of PyTorch's own is not looked into, and stands in a sequence of one."""
     own = type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
+    own = own or is_known(module)
     return nn.Sequential(module).train(module.training) if own else module
 
 
