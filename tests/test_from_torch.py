@@ -467,6 +467,15 @@ def test_what_pytorch_would_train_otherwise_is_refused_in_one_line(name: str) ->
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(("norm", "act"), [(nn.BatchNorm1d, nn.ReLU), (nn.LayerNorm, nn.Hardtanh)])
+def test_rounding_that_grows_in_a_deep_net_is_not_taken_for_a_difference(
+    norm: type[nn.Module], act: type[nn.Module]
+) -> None:
+    torch.manual_seed(0)
+    layers = [part for _ in range(40) for part in (nn.Linear(64, 64), norm(64), act())]
+    assert from_torch(nn.Sequential(*layers, nn.Linear(64, 10)), torch.zeros(2, 64)).outputs == 10
+
+
 class Named(nn.Linear):
     """A layer of one's own that only has more to say about itself."""
 

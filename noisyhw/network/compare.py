@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ TOLERANCE = 1e-4
 """Largest difference, relative to the largest output, of two ways to compute the same in single precision."""
 LOOSE = 1e-2
 """The same of gradients, and of outputs behind a batch's own statistics, where rounding is divided by small numbers."""
-SAMPLES, TRIES = 4, 3
+SAMPLES, TRIES = 4, 2
 
 
 def evaluated(graph: fx.GraphModule, module: nn.Module, input: Sequence[int]) -> Seen:
@@ -66,7 +67,7 @@ def _check_order(graph: fx.GraphModule, together: Seen, alone: Seen, index: int,
     """Refuse a network in which what a module gets is not sorted by samples: a batch is sorted by passes first."""
     for (name, whole), (_, own) in zip(together.inputs, alone.inputs, strict=True):
         part = whole.reshape(samples, -1)[index]
-        if part.numel() != own.numel() or not _alike(part, own.flatten(), TOLERANCE):
+        if part.numel() != own.numel() or not _alike(part, own.flatten(), LOOSE):
             kind = graph.get_submodule(name)
             raise UsageError(
                 f"network: {named(name, kind)} gets values that are not sorted by samples; {SAMPLES_FIRST}, e.g. "
@@ -77,7 +78,8 @@ def _check_order(graph: fx.GraphModule, together: Seen, alone: Seen, index: int,
 def check_training(graph: fx.GraphModule, module: nn.Module, input: Sequence[int]) -> None:
     """Compare outputs, gradients and running statistics of one training step with PyTorch's.
 
-    Rounding can move a value over a kink of an activation; so what differs for one draw of samples is drawn again.
+    Rounding can move a value over a kink of an activation; so what differs for one draw of samples is drawn again. It
+    grows from layer to layer of a deep net; so what differs then is computed in double precision.
 
     Raises:
         UsageError: they differ.
@@ -87,6 +89,10 @@ def check_training(graph: fx.GraphModule, module: nn.Module, input: Sequence[int
         with _seeded(1 + seed), torch.inference_mode(False):
             found = _difference(graph, module, torch.randn(SAMPLES, *input))
         if found is None:
+            return
+    with _seeded(0), torch.inference_mode(False), contextlib.suppress(UsageError):
+        x = torch.randn(SAMPLES, *input, dtype=torch.float64)
+        if _difference(copy.deepcopy(graph).double(), copy.deepcopy(module).double(), x) is None:
             return
     raise UsageError(f"network: {found}")
 
@@ -140,7 +146,7 @@ def _other_statistics(graph: fx.GraphModule, plain: nn.Module, seen: Seen) -> st
             value.copy_(plain.get_buffer(name))
     for name, noted in seen.noted.items():
         for one in noted:
-            ours[name].take_up(one)
+            ours[name].take_up({key: value.float() for key, value in one.items()})
     for name, site in sites_of(theirs).items():
         own = ours[name].state()
         for key, value in site.state().items():

@@ -46,7 +46,7 @@ def exact(graph: fx.GraphModule, sites: Mapping[str, Site], x: Tensor, *, learni
         x: the samples.
         learning: whether digital parts behave as in training, and arrays want a gradient; nothing is dropped.
     """
-    way = _Dry(graph, sites, learning)
+    way = _Dry(graph, sites, learning, x.dtype)
     with torch.set_grad_enabled(learning):
         way.samples = len(x)
         way.seen.outputs = way.run(x)
@@ -59,14 +59,17 @@ class _Dry(fx.Interpreter):
     passes = 1
     samples = 1
 
-    def __init__(self, graph: fx.GraphModule, sites: Mapping[str, Site], learning: bool) -> None:
+    def __init__(
+        self, graph: fx.GraphModule, sites: Mapping[str, Site], learning: bool, kind: torch.dtype
+    ) -> None:
         super().__init__(graph)
         self.extra_traceback = False  # messages are short
         self.sites, self.learning, self.seen = sites, learning, Seen()
         for name, one in sites.items():
             for number, array in enumerate(one.arrays):
-                bias = None if array.bias is None else array.bias.clone().requires_grad_(learning)
-                self.seen.arrays[name, number] = array.weight.clone().requires_grad_(learning), bias
+                weight, bias = array.weight.clone().to(kind), array.bias
+                bias = None if bias is None else bias.clone().to(kind).requires_grad_(learning)
+                self.seen.arrays[name, number] = weight.requires_grad_(learning), bias
 
     def run_node(self, n: fx.Node) -> Any:
         """Keep which operation is computed."""
