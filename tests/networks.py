@@ -97,6 +97,122 @@ class Concatenated(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
+class SqueezeExcite(nn.Module):
+    """Depthwise separable convolutions whose channels are weighed by their means; a mean is taken off the input."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
+        self.deep = nn.Conv2d(3, 3, 3, padding=1, groups=3, bias=False)
+        self.point, self.norm = nn.Conv2d(3, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.weigh = nn.Sequential(
+            nn.Linear(width, 4), nn.ReLU(inplace=True), nn.Linear(4, width), nn.Sigmoid()
+        )
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As it is written mostly."""
+        x = nn.functional.relu6(self.norm(self.point(self.deep(x - self.mean))), inplace=True)
+        b, c, _, _ = x.size()
+        y = self.weigh(nn.functional.adaptive_avg_pool2d(x, 1).view(b, c)).view(b, c, 1, 1)
+        return self.head((x * y.expand_as(x)).mean((2, 3)))
+
+
+class UNet(nn.Module):
+    """Down, up, and the way beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(True))
+        self.deep = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(True))
+        self.up, self.head = nn.Conv2d(12, 4, 3, padding=1), nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Laid beside each other at the size of the input."""
+        x = self.down(x)
+        y = nn.functional.interpolate(
+            self.deep(nn.functional.max_pool2d(x, 2)), scale_factor=2, mode="bilinear"
+        )
+        x = nn.functional.elu_(self.up(torch.cat([x, y], 1)), 0.7)
+        return self.head(x.mean([-2, -1]))
+
+
+class Transformer(nn.Module):
+    """One block, with attention to what came before; norms and heads as in GPT."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.register_buffer("mask", torch.tril(torch.ones(8, 8)), persistent=False)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 16), nn.GELU(), nn.Linear(16, width))
+        self.head = nn.Linear(width, 10)
+
+    def attend(self, x: torch.Tensor) -> torch.Tensor:
+        """Softmax over what came before."""
+        b, t, d = x.shape
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k, v = (one.view(b, t, self.heads, -1).transpose(1, 2) for one in (q, k, v))
+        a = (q @ k.transpose(-2, -1) / 2).masked_fill(self.mask == 0, float("-inf"))
+        return self.out((nn.functional.softmax(a, -1) @ v).transpose(1, 2).contiguous().view(b, t, d))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Two residual parts, with positions that are not learnt."""
+        x = x + torch.sin(torch.arange(8.0))[:, None]
+        x = x + self.attend(self.norms[0](x))
+        x = x + self.mlp(self.norms[1](x))
+        return self.head(x.mean(1))
+
+
+class Twice(nn.Module):
+    """One batch norm behind two layers; functions in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(64, 16), nn.Linear(16, 16), nn.BatchNorm1d(16)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The norm sees other values at its second call."""
+        x = nn.functional.leaky_relu_(self.norm(self.a(x.flatten(1))), 0.1)
+        return self.head(torch.tanh_(self.norm(3 * self.b(x))))
+
+
+class Folded(nn.Module):
+    """A convolutional net for each step, its steps folded into the batch; then a recurrent encoder and decoder."""
+
+    def __init__(self, kind: type[nn.RNNBase] = nn.GRU) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(1, 4, 3, stride=2), nn.BatchNorm1d(4)
+        self.encode = kind(12, 5, num_layers=2, batch_first=True)
+        self.decode = kind(12, 5, num_layers=2, batch_first=True)
+        self.head = nn.Linear(5, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Steps are taken backward by the decoder, from the encoder's last states."""
+        b, t, d = x.shape
+        x = torch.relu(self.norm(self.conv(x.reshape(b * t, 1, d)))).view(b, t, -1)
+        y, _ = self.decode(x.flip(1), self.encode(x)[1])
+        return self.head(y[:, -1])
+
+
+class HalfFrozen(ResNet8):
+    """Its first norm stays in evaluation, whatever is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem[1].running_mean.fill_(0.1)
+        self.stem[1].running_var.fill_(2.0)
+        self.train()
+
+    def train(self, mode: bool = True) -> HalfFrozen:
+        """All but the first norm."""
+        super().train(mode)
+        self.stem[1].eval()
+        return self
+
+
 def mlp() -> nn.Module:
     """Fully connected, with layer norm, and every kind of activation."""
     return nn.Sequential(

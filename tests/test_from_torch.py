@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import random
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pytest
 import torch
 from networks import Concatenated, Recurrent, ResNet8, Stepped
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
 
 import noisyhw
 from noisyhw import Data, Device, foreign, from_torch
@@ -19,7 +24,7 @@ from noisyhw.cards import load_experiment
 from noisyhw.errors import UsageError
 from noisyhw.network.build import build_traced
 from noisyhw.network.card import card_of
-from noisyhw.rules import get_rule
+from noisyhw.rules import Knows, Rule, get_rule
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
@@ -35,6 +40,13 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "gru cells": (lambda: Stepped(nn.GRUCell), SERIES),
     "lstm cells": (lambda: Stepped(nn.LSTMCell), SERIES),
     "elman cells": (lambda: Stepped(nn.RNNCell), SERIES),
+    "squeeze": (networks.SqueezeExcite, IMAGES),
+    "unet": (networks.UNet, IMAGES),
+    "transformer": (networks.Transformer, SERIES),
+    "norm called twice": (networks.Twice, SERIES),
+    "folded steps": (networks.Folded, SERIES),
+    "folded steps, lstm": (lambda: networks.Folded(nn.LSTM), SERIES),
+    "norm in evaluation": (networks.HalfFrozen, IMAGES),
 }
 BATCH, STEPS, RATE = 16, 20, 0.05
 
@@ -245,7 +257,7 @@ class TwoSizes(Deciding):
         (OwnNumbers(), r"OwnNumbers\.scale is used outside a module"),
         (Deciding(), r"Deciding cannot be traced.*decide by values"),
         (Mixing(), "depend on the other samples"),
-        (Drawing(), "other outputs each time"),
+        (Drawing(), r"randn_like in Drawing draws numbers"),
         (Fixed(), r"fails for an input of shape \[1, 8, 8\]|depend on the other"),
         (TwoSizes(), "is called for 8 and for 1 vectors"),
         (nn.Sequential(nn.Flatten(), nn.ReLU()), "no weight to lay on a tile"),
@@ -273,6 +285,366 @@ def test_what_is_no_module_or_no_batch_is_refused() -> None:
         from_torch("resnet", torch.zeros(2, 3))
     with pytest.raises(UsageError, match="samples first"):
         from_torch(nn.Linear(2, 2), torch.zeros(2))
+
+
+# What would be trained otherwise than PyTorch trains it.
+
+
+class Net(nn.Module):
+    """Two layers, parts of one's own, and a forward of one's own."""
+
+    def __init__(self, forward: Callable[[Any, torch.Tensor], Any], **parts: Any) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 10)
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.own = forward
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.own(self, x)
+
+
+def plain(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.b(net.a(x))
+
+
+def changed(change: Callable[[Any], Any], **parts: Any) -> nn.Module:
+    """A net of two layers, after something was done to it."""
+    net = Net(plain, **parts)
+    change(net)
+    return net
+
+
+def without_gradient(net: Any, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        h = net.a(x)
+    return net.b(h)
+
+
+class StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+def overwritten(net: Any, x: torch.Tensor) -> torch.Tensor:
+    h = net.a(x)
+    F.relu_(h)
+    return net.b(h)
+
+
+def assigned(net: Any, x: torch.Tensor) -> torch.Tensor:
+    h = net.a(x)
+    h[:, 0] = 0
+    return net.b(h)
+
+
+def asks_for_training(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.b(net.a(x) * (2 if net.training else 1))
+
+
+def drops_paths(net: Any, x: torch.Tensor) -> torch.Tensor:
+    h = net.a(x)
+    if net.training:
+        h = h * h.new_empty((h.shape[0], 1)).bernoulli_(0.8)
+    return net.b(h)
+
+
+class Random(nn.Module):
+    """Draws in training by a generator that torch does not know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * random.random() if self.training else x
+
+
+def evaluated_but_for(name: str) -> Callable[[Any], None]:
+    def change(net: Any) -> None:
+        net.eval()
+        getattr(net, name).train()
+
+    return change
+
+
+def weight_norm(net: Any) -> None:
+    nn.utils.parametrizations.weight_norm(net.a)
+
+
+def square(net: Any) -> None:
+    net.c.weight = net.a.weight
+
+
+def views(net: Any) -> None:
+    net.c.weight = nn.Parameter(net.a.weight.data.t())
+
+
+OTHERWISE: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "result unused": (
+        lambda: Net(overwritten),
+        r"relu_ in Net changes values in place that b uses afterwards",
+    ),
+    "used again": (
+        lambda: Net(lambda n, x: n.b((h := n.a(x)) + torch.relu_(h) + h)),
+        r"relu_ in Net changes values in place that add uses afterwards",
+    ),
+    "module in place": (
+        lambda: Net(lambda n, x: (h := n.a(x), n.c(h), n.b(h))[2], c=nn.ReLU(inplace=True)),
+        r"c in Net changes values in place that b uses afterwards",
+    ),
+    "item": (lambda: Net(assigned), r"item assignment.*torch\.where"),
+    "out": (lambda: Net(lambda n, x: n.b(torch.add(n.a(x), 1, out=x))), r"add in Net writes into out="),
+    "zero_": (lambda: Net(lambda n, x: n.b(n.a(x).zero_() + x)), r"zero_ in Net overwrites values; make new"),
+    "copy_": (lambda: Net(lambda n, x: n.b(n.a(x).copy_(x))), r"copy_ in Net overwrites values; make new"),
+    "uniform_": (lambda: Net(lambda n, x: n.b(x + n.a(x).uniform_())), r"uniform_ in Net draws numbers"),
+    "frozen": (lambda: changed(lambda n: n.a.weight.requires_grad_(False)), r"a\.weight is frozen"),
+    "no_grad": (lambda: Net(without_gradient), r"a in Net is computed without a gradient"),
+    "autograd": (
+        lambda: Net(lambda n, x: n.b(StraightThrough.apply(n.a(x)))),
+        r"round in Net is computed without",
+    ),
+    "detach": (lambda: Net(lambda n, x: n.b(n.a(x).detach())), r"detach in Net stops gradients"),
+    "data": (lambda: Net(lambda n, x: n.b(n.a(x).data)), r"data in Net stops gradients"),
+    "modes": (
+        lambda: changed(evaluated_but_for("c"), c=nn.BatchNorm1d(8)),
+        r"c \(BatchNorm1d\) is in training mode, and Net is not",
+    ),
+    "training": (lambda: Net(asks_for_training), r"may ask for self\.training"),
+    "paths": (lambda: Net(drops_paths), r"bernoulli_ in Net draws numbers"),
+    "drawn elsewhere": (
+        lambda: Net(lambda n, x: n.b(n.c(n.a(x))), c=Random()),
+        r"other outputs each time it is called in training|does not give what the module gives",
+    ),
+    "constant": (lambda: Net(lambda n, x: n.b(n.a(x) + torch.rand(8))), "other outputs each time"),
+    "alpha": (
+        lambda: Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.AlphaDropout()),
+        r"c \(AlphaDropout\) draws numbers.*nn\.Dropout",
+    ),
+    "rrelu": (lambda: Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.RReLU()), r"c \(RReLU\) draws numbers"),
+    "gumbel": (lambda: Net(lambda n, x: n.b(F.gumbel_softmax(n.a(x)))), r"gumbel_softmax in Net draws"),
+    "always dropped": (lambda: Net(lambda n, x: n.b(F.dropout(n.a(x)))), r"training=self\.training"),
+    "tied": (lambda: changed(square, c=nn.Linear(8, 8)), r"c\.weight and a\.weight are one weight"),
+    "turned": (lambda: changed(views, c=nn.Linear(8, 8)), r"c\.weight and a\.weight are one weight"),
+    "weight norm": (lambda: changed(weight_norm), r"a \(ParametrizedLinear\): weight is.*remove_parametriz"),
+    "pruned": (
+        lambda: changed(lambda n: prune.l1_unstructured(n.a, "weight", 0.5)),
+        r"a \(Linear\) has hooks.*prune\.remove",
+    ),
+    "hook": (lambda: changed(lambda n: n.register_forward_hook(lambda *_: None)), "Net has hooks"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(10)), r"0 \(LazyLinear\) has no size yet"),
+    "two": (lambda: Net(lambda n, x: (n.b(x), x)), "gives 2 values in a tuple"),
+    "dict": (lambda: Net(lambda n, x: {"y": n.b(x)}), "gives a dict for 3 samples"),
+    "meta": (lambda: Net(plain).to("meta"), r"a\.weight is on the meta device"),
+    "complex": (lambda: Net(plain).to(torch.complex64), r"a\.weight holds torch\.complex64"),
+    "embedding": (
+        lambda: Net(lambda n, x: n.b(n.c(x.long())), c=nn.Embedding(5, 8)),
+        r"c \(Embedding\) holds numbers and is not known",
+    ),
+    "list": (lambda: nn.ModuleList([nn.Linear(8, 10)]), "ModuleList has no forward"),
+    "lock": (lambda: Net(plain, lock=threading.Lock()), "Net cannot be copied"),
+    "time first": (
+        lambda: Net(lambda n, x: n.b(n.a(x.view(-1, 4, 2).transpose(0, 1).reshape(-1, 8)).view(-1, 8))),
+        "depend on the other samples|not sorted by samples|in its first dimension",
+    ),
+    "two in training": (
+        lambda: Net(lambda n, x: (n.b(n.a(x)), x) if n.training else n.b(n.a(x))),
+        r"may ask for self\.training",
+    ),
+    "whole samples": (
+        lambda: Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.Dropout1d(0.5)),
+        r"c \(Dropout1d\): gets \[samples, units\], of which PyTorch drops whole samples",
+    ),
+    "integers": (lambda: Net(lambda n, x: n.b(n.a(x)).argmax(1, keepdim=True)), "gives torch.int64"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_pytorch_would_train_otherwise_is_refused_in_one_line(name: str) -> None:
+    make, told = OTHERWISE[name]
+    with pytest.raises(UsageError, match=f"^network: .*(?:{told})") as refusal:
+        from_torch(make(), torch.zeros(2, 8))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("norm", "act"), [(nn.BatchNorm1d, nn.ReLU), (nn.LayerNorm, nn.Hardtanh)])
+def test_rounding_that_grows_in_a_deep_net_is_not_taken_for_a_difference(
+    norm: type[nn.Module], act: type[nn.Module]
+) -> None:
+    torch.manual_seed(0)
+    layers = [part for _ in range(40) for part in (nn.Linear(64, 64), norm(64), act())]
+    assert from_torch(nn.Sequential(*layers, nn.Linear(64, 10)), torch.zeros(2, 64)).outputs == 10
+
+
+class Named(nn.Linear):
+    """A layer of one's own that only has more to say about itself."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.title = "mine"
+
+
+def by_keyword(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.b(input=net.c(hx=torch.tanh(x), input=x))
+
+
+def test_subclasses_that_keep_forward_and_arguments_by_keyword_are_taken() -> None:
+    traced = from_torch(Net(by_keyword, b=Named(8, 10), c=nn.RNNCell(8, 8)), torch.zeros(2, 8))
+    assert {read.site for read in traced.reads} == {"b", "c"}
+    assert from_torch(Named(8, 10), torch.zeros(2, 8)).outputs == 10
+
+
+class Starred(nn.Linear):
+    def forward(self, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_forward_of_more_than_one_input_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"forward takes x, \*more; one input"):
+        from_torch(Starred(8, 10), torch.zeros(2, 8))
+
+
+def time_first(net: Any, x: torch.Tensor) -> torch.Tensor:
+    b, t, d = x.shape
+    h = net.a(x.transpose(0, 1).reshape(t * b, d))
+    return net.b(h.view(t, b, d).mean(0))
+
+
+def test_values_that_are_sorted_by_time_before_samples_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"a \(Linear\) gets values that are not sorted by samples"):
+        from_torch(Net(time_first), torch.zeros(2, *SERIES))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_every_precision_are_taken_in_single_precision(kind: torch.dtype) -> None:
+    torch.manual_seed(0)
+    module = Net(plain).to(kind)
+    one = from_torch(module, torch.zeros(2, 8))
+    assert one.sites["a"].arrays[0].weight.dtype == torch.float32
+    assert one.content == from_torch(copy.deepcopy(module).float(), torch.zeros(2, 8)).content
+
+
+def test_a_network_in_evaluation_is_one_to_be_trained_and_its_functional_dropout_is_a_module_s() -> None:
+    torch.manual_seed(0)
+    by_function = Net(lambda n, x: n.b(F.dropout(n.a(x), 0.5, n.training)))
+    by_module = Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.Dropout(0.5))
+    by_module.load_state_dict(by_function.state_dict())
+    x, y = torch.randn(12, 8), torch.zeros(12, dtype=torch.int64)
+    seen = []
+    for module in (by_function, by_function.eval(), by_module):
+        chip = build_traced(Device("ideal"), from_torch(module, torch.zeros(2, 8)), seed=1)
+        seen.append(chip.observe(x, y, get_rule("anp")[0], 1e-6).pre_activations[1])
+        assert torch.equal(chip.predict(x), chip.predict(x))
+    assert float((seen[0][0] - seen[0][1]).abs().max()) < 1e-4
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])
+
+
+def test_a_dropout_in_evaluation_drops_nothing_in_training() -> None:
+    module = Net(lambda n, x: n.b(n.c(n.a(x))), c=nn.Dropout(0.5))
+    module.c.eval()
+    chip = build_traced(Device("ideal"), from_torch(module, torch.zeros(2, 8)))
+    x = torch.randn(4, 8)
+    seen = chip.observe(x, torch.zeros(4, dtype=torch.int64), get_rule("anp")[0], 1e-6)
+    torch.testing.assert_close(seen.pre_activations[1][0], module(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("act", "slope"),
+    [
+        (lambda n, h: F.leaky_relu(h, 0.1), 0.1),
+        (lambda n, h: F.leaky_relu_(h, 0.2), 0.2),
+        (lambda n, h: torch.nn.functional.hardtanh(h, -9.0, 9.0), 1.0),
+        (lambda n, h: F.relu(input=h), 0.0),
+        (lambda n, h: h.relu(), 0.0),
+        (lambda n, h: n.c(h), 0.3),
+        (lambda n, h: h + torch.relu(h), 1.0),
+        (lambda n, h: torch.relu(n.b(h)[:, :8]), 1.0),
+    ],
+)
+def test_a_slope_is_that_of_the_activation_which_alone_is_behind_a_place(
+    act: Callable[[Any, torch.Tensor], torch.Tensor], slope: float
+) -> None:
+    module = Net(lambda n, x: n.b(act(n, n.a(x))), c=nn.LeakyReLU(0.3))
+    graph = build_traced(Device("ideal"), from_torch(module, torch.zeros(2, 8))).graph
+    torch.testing.assert_close(graph.slope(0, torch.tensor([[-1.0, 2.0]])), torch.tensor([[slope, 1.0]]))
+
+
+def test_slopes_lie_behind_norms_and_not_behind_the_gates_of_recurrent_cells() -> None:
+    module = Net(
+        lambda n, x: n.b(torch.relu(n.n(n.a(torch.relu(n.c(x)))))), c=nn.GRUCell(8, 8), n=nn.BatchNorm1d(8)
+    )
+    traced = from_torch(module, torch.zeros(2, 8))
+    graph = build_traced(Device("ideal"), traced).graph
+    below = torch.tensor([[-1.0]])
+    slopes = {read.site: float(graph.slope(place, below)) for place, read in enumerate(traced.reads)}
+    assert slopes == {"c": 1.0, "a": 1.0, "n": 0.0, "b": 1.0}
+
+
+def test_other_settings_are_other_content_and_the_same_ones_are_not() -> None:
+    def content(make: Callable[[], nn.Module], shape: tuple[int, ...] = IMAGES) -> str:
+        torch.manual_seed(0)
+        return from_torch(make(), torch.zeros(2, *shape)).content
+
+    def pooled(**options: Any) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.AvgPool2d(2, padding=1, **options),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 10),
+        )
+
+    def powered(power: float) -> Callable[[], nn.Module]:
+        return lambda: Net(lambda n, x: n.b(n.a(x.mean(1)) * n.power), power=power)
+
+    makes = [
+        *(pooled(), pooled(ceil_mode=True), pooled(count_include_pad=False)),
+        *(lambda: ResNet8(), networks.HalfFrozen),
+        *(lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(192, 10)),),
+        *(lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(192, 10)),),
+    ]
+    found = [content(make) for make in makes] + [
+        content(powered(value), SERIES) for value in (1.5, 1.5000001)
+    ]
+    found.append(content(pooled(), (3, 10, 10)))
+    assert len(set(found)) == len(found)
+    assert found[:3] == [content(make) for make in makes[:3]]
+    assert content(lambda: ResNet8().eval()) == content(ResNet8)
+
+
+class WeightPerturbation(Rule):
+    name = "wp"
+    knows = frozenset({Knows.INJECTED_WEIGHTS})
+
+    def probes(self, layers: int) -> tuple[tuple[bool, ...], ...]:
+        return ((False,) * layers,)
+
+    def weight_probes(self, layers: int) -> tuple[tuple[bool, ...], ...]:
+        return ((True,) * layers,)
+
+
+def test_weight_perturbation_s_mean_change_is_the_gradient_with_norms_and_layers_called_twice() -> None:
+    """E[dL xi] / std^2 = dL/dW; n draws leave |g| sqrt(weights / n), where changes are summed over a layer's places."""
+    torch.manual_seed(0)
+    module = Net(lambda n, x: n.b(torch.tanh(n.c(n.a(torch.tanh(n.c(n.a(x))))))), c=nn.LayerNorm(8))
+    traced = from_torch(module, torch.zeros(2, 8))
+    chip = build_traced(Device("ideal"), traced, seed=3)
+    x, y, draws = torch.randn(16, 8), torch.arange(16) % 10, 2000
+    total = [torch.zeros(layer.shape.outputs, layer.shape.inputs) for layer in chip.layers]
+    for _ in range(draws):
+        seen = chip.observe(x, y, WeightPerturbation(), 1e-3)
+        rise = (seen.losses[1] - seen.losses[0]).mean() / 1e-3**2
+        assert seen.injected is not None
+        for number, noise in zip(chip.graph.places, seen.injected.weights, strict=True):
+            total[number] += rise * noise[0] / draws
+    F.cross_entropy(module(x), y).backward()
+    found = torch.cat([one.flatten() for one in total])
+    truth = torch.cat([module.get_parameter(f"{site}.weight").grad.flatten() for site, _ in traced.arrays])
+    assert float((found - truth).norm() / truth.norm()) == pytest.approx(
+        (len(truth) / draws) ** 0.5, rel=0.25
+    )
 
 
 # Runs and cards.
@@ -332,6 +704,45 @@ def test_an_edited_module_file_is_another_run_and_does_not_go_on(file: Path, tmp
     file.write_text(FILE.replace("0.1", "0.2"))
     assert resolve(load_experiment(None, options)).identity("d", "c") != before
     with pytest.raises(UsageError, match="code of MyNet has changed"):
+        noisyhw.resume(tmp_path / "cut", trust=True)
+
+
+def test_two_modules_of_one_file_are_two_runs(file: Path, tmp_path: Path) -> None:
+    file.write_text(FILE + "\n\nclass Other(MyNet):\n    pass\n")
+    ids = {
+        resolve(load_experiment(None, {"device": "ideal", "network.module": f"{where}:{name}"})).identity(
+            "d", "c"
+        )
+        for name in ("MyNet", "Other")
+        for where in (file, shutil.copy(file, tmp_path / "moved.py"))
+    }
+    assert len(ids) == 2
+
+
+LOADS = FILE.replace(
+    "    def forward",
+    """        stored = Path(__file__).with_name("weights.pt")
+        self.head.load_state_dict(torch.load(stored))
+
+    def forward""",
+).replace("import torch\n", "from pathlib import Path\nimport torch\n", 1)
+
+
+def test_weights_that_a_module_loads_are_part_of_a_run_s_identity(file: Path, tmp_path: Path) -> None:
+    file.write_text(LOADS)
+    options = {"device": "ideal", "network.module": f"{file}:MyNet"}
+
+    def identity(seed: int) -> str:
+        torch.manual_seed(seed)
+        torch.save(nn.Linear(128, 10).state_dict(), tmp_path / "weights.pt")
+        return resolve(load_experiment(None, options)).identity("d", "c")
+
+    foreign.allow(file)
+    one = identity(0)
+    losses(tmp_path / "cut", str(file), pause_after=1)
+    assert identity(0) == one
+    assert identity(1) != one
+    with pytest.raises(UsageError, match="what it loads, and does not draw with its seed, has changed"):
         noisyhw.resume(tmp_path / "cut", trust=True)
 
 

@@ -18,7 +18,7 @@ from .task import named
 from .updates import Transfer as Transfer
 from .updates import UpdateChoice as UpdateChoice
 
-PLACES = {"rule": ("file", "object"), "network": ("module",), "task": ("file",)}
+PLACES = {"rule": ("file", "object"), "task": ("file",)}
 """Where code lies, which is not part of a run's identity: `code`, beside these, names its content."""
 
 
@@ -217,6 +217,9 @@ class Experiment(Card):
         content["code"] = code_version + self._revisions()
         if self.update.file is not None:  # where a file lies does not matter: update.code names its content
             content["update"]["path"] = self.update.file.name
+        module = reference(self.network.module or "")
+        if module is not None:
+            content["network"]["module"] = module.name
         for block, places in PLACES.items():  # likewise their code
             for place in places:
                 content.get(block, {}).pop(place, None)

@@ -181,18 +181,26 @@ class _Passes:
         passes = [p for p, probe in enumerate(self.weight_probes) if probe[place]]
         number = self.chip.graph.places[place]
         if number not in self.weights:
-            noise = torch.empty((len(passes), layer.tile.outputs, layer.tile.inputs), device=a.device)
+            noise = torch.empty((len(passes), layer.shape.outputs, layer.shape.inputs), device=a.device)
             self.weights[number] = normal_(noise, self.chip.generator).mul_(self.std)
         for noise, p in zip(self.weights[number], passes, strict=True):
             vectors = prepared[1 + p if len(prepared) > 1 else 0]
-            a[1 + p].add_((vectors @ noise.t()).view_as(a[1 + p]))
+            a[1 + p].add_(layer.perturbed(vectors, noise).view_as(a[1 + p]))
 
     def injection(self) -> Injection:
-        """What was injected, as the rule may know it."""
+        """What was injected, as the rule may know it.
+
+        A layer that is read at several places has one perturbation of its weights, and changes are summed over places:
+        it is told at the first, and is zero at the others.
+        """
         std = 2 * self.std if self.antithetic else self.std
         places = self.chip.graph.places
         none = self.pre_activations[0].new_zeros(0, 0, 0)
-        weights = tuple(self.weights.get(number, none) for number in places) if self.weights else ()
+        told = [self.weights.get(number, none) for number in places] if self.weights else []
+        weights = tuple(
+            torch.zeros_like(one) if number in places[:place] else one
+            for place, (number, one) in enumerate(zip(places, told, strict=False))
+        )
         weight_passes = _probed(self.weight_probes) if self.weights else ()
         return Injection(std, tuple(self.noise), _probed(self.probes), weights, weight_passes)
 

@@ -134,6 +134,12 @@ class Layer:
         y = y if self.bias is None else y.add_(self.bias)
         return y.reshape(y.shape[0], -1, self.units)
 
+    def perturbed(
+        self, vectors: Float[Tensor, "vectors inputs"], noise: Float[Tensor, "outputs inputs"]
+    ) -> Float[Tensor, "vectors outputs"]:
+        """What a perturbation of the weights adds to read-outs."""
+        return vectors @ noise.t()
+
     def factors(
         self, inputs: Float[Tensor, "vectors inputs"], signal: Float[Tensor, "samples units"], places: int = 1
     ) -> tuple[Float[Tensor, "vectors inputs"], Float[Tensor, "vectors outputs"]]:

@@ -66,6 +66,12 @@ class Affine(Layer):
         """The same, for a digital twin."""
         return self.read(self.prepare(x))
 
+    def perturbed(
+        self, vectors: Float[Tensor, "vectors channels"], noise: Float[Tensor, "channels one"]
+    ) -> Float[Tensor, "vectors channels"]:
+        """What a perturbation of the factors adds (see :class:`.Layer`)."""
+        return vectors * noise[:, 0]
+
     def factors(
         self,
         inputs: Float[Tensor, "vectors channels"],

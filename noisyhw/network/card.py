@@ -8,16 +8,20 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .. import foreign
 from ..cards.experiment import Network
 from ..errors import UsageError
+from ..fingerprint import fingerprint
 from ..tasks import Data
-from .trace import Traced, content_of
+from .trace import Traced, bytes_of, content_of
 
 OWN = ("module", "object", "code", "arguments", "input", "weight_scaling")
 """Fields that mean something to a module; the others describe a network without one."""
+_draws_all: set[str] = set()
+"""Classes with arguments, whose modules were seen to draw all their numbers with their seed."""
 
 
 def card_of(network: nn.Module | Traced) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def resolved(card: Network) -> dict[str, Any]:
     kind = _class(card)
     where = foreign.reference(card.module)
     assert where is not None
-    return {"module": f"{where.file}:{kind.__name__}", "code": foreign.code_of(kind)}
+    return {"module": f"{where.file}:{kind.__name__}", "code": _code(kind, card.arguments)}
 
 
 def traced_from(card: Network, data: Data, image: tuple[int, ...] | None, seed: int) -> Traced:
@@ -97,23 +101,52 @@ def _class(card: Network) -> type[nn.Module]:
     if where is None:
         raise UsageError(f"network.module: name a class in a file, ./my_net.py:MyNet, got {card.module!r}")
     kind = foreign.load(where, nn.Module, "network")
-    if card.code and card.code != foreign.code_of(kind):
+    if card.code and card.code != _code(kind, card.arguments):
+        same = card.code.split()[:1] == foreign.code_of(kind).split()
+        what = "what it loads, and does not draw with its seed," if same else f"the code of {kind.__name__}"
         raise UsageError(
-            f"network: the code of {kind.__name__} has changed since this run began; put it back, or start again with "
-            "--fresh"
+            f"network: {what} has changed since this run began; put it back, or start again with --fresh"
         )
     return kind
 
 
+def _code(kind: type[nn.Module], arguments: dict[str, Any]) -> str:
+    """Return what names a class's code, and the numbers that its modules load."""
+    code = foreign.code_of(kind)
+    key = f"{code} {_shown(arguments)}"
+    if key in _draws_all:
+        return code
+    loaded = _loaded(kind, arguments)
+    if not loaded:
+        _draws_all.add(key)
+        return code
+    return f"{code} {fingerprint(loaded)}"
+
+
+def _loaded(kind: type[nn.Module], arguments: dict[str, Any]) -> list[bytes]:
+    """What is in a module whatever its seed, but for zeros, ones and the like: numbers from files, or computed ones."""
+    one, other = (_drawn(kind, arguments, seed).state_dict() for seed in (0, 1))
+    return [
+        part
+        for name, value in one.items()
+        if isinstance(value, Tensor) and not is_lazy(value) and value.numel() and not value.is_meta
+        if bool((value != value.flatten()[0]).any()) and torch.equal(value, other[name])
+        for part in (name.encode(), bytes_of(value))
+    ]
+
+
 def _made(card: Network, seed: int) -> nn.Module:
-    kind = _class(card)
+    return _drawn(_class(card), card.arguments, seed)
+
+
+def _drawn(kind: type[nn.Module], arguments: dict[str, Any], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return kind(**card.arguments)
+            return kind(**arguments)
         except Exception as error:  # whatever a module's own code may raise
             raise UsageError(
-                f"network: {kind.__name__}({_shown(card.arguments)}) fails: {type(error).__name__}: {error}"
+                f"network: {kind.__name__}({_shown(arguments)}) fails: {type(error).__name__}: {error}"
             ) from None
 
 

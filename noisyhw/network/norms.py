@@ -38,7 +38,10 @@ class Normed(Site):
 
 @site(nn.BatchNorm1d, nn.BatchNorm2d)
 class BatchNormed(Site):
-    """Normalisation by the statistics of a batch, each pass by its own; running ones are the baseline pass's."""
+    """Normalisation by the statistics of a batch, each pass by its own; running ones are the baseline pass's.
+
+    A module that is in evaluation while the network is in training keeps to its running statistics.
+    """
 
     module: Any
 
@@ -56,7 +59,7 @@ class BatchNormed(Site):
         x = values[0]
         flat = x.reshape(len(x), x.shape[1], -1)
         passes = flat.reshape(run.passes, -1, *flat.shape[1:])
-        if run.learning:
+        if run.learning and self.module.training:
             var, mean = torch.var_mean(passes, dim=(1, 3), correction=0, keepdim=True)
             number = passes.shape[1] * passes.shape[3]
             unbiased = var[0].flatten() * (number / max(1, number - 1))
@@ -100,8 +103,10 @@ class Dropped(Site):
     def call(self, run: Run, *values: Any, shared: bool) -> Any:
         """Drop units, or whole channels (see :class:`Site`)."""
         x = values[0]
-        if not run.learning or self.module.p == 0:
+        if not run.learning or not self.module.training or self.module.p == 0:
             return x
+        if isinstance(self.module, nn.Dropout1d) and x.ndim == 2:
+            self.refuse("gets [samples, units], of which PyTorch drops whole samples", "use nn.Dropout")
         shape = [len(x) // run.passes, *x.shape[1:]]
         if not isinstance(self.module, nn.Dropout):
             shape[2:] = [1] * len(shape[2:])

@@ -46,6 +46,7 @@ def _crossbars(module: nn.Module, suffix: str) -> list[Crossbar]:
 class Cell(Site):
     """One step; the state is the module's caller's."""
 
+    gives_reads = False
     module: Any
 
     def __init__(self, module: Any, name: str) -> None:
@@ -65,8 +66,9 @@ class Cell(Site):
 
 @site(nn.RNN, nn.GRU, nn.LSTM)
 class Unrolled(Site):
-    """All steps of all layers, from a state of zeros; gives the last layer's outputs, and the last states."""
+    """All steps of all layers, from zeros or a given state; gives the last layer's outputs, and the last states."""
 
+    gives_reads = False
     module: Any
 
     def __init__(self, module: Any, name: str) -> None:
@@ -87,11 +89,9 @@ class Unrolled(Site):
     def call(self, run: Run, *values: Any, shared: bool) -> Any:
         """Take all steps, layer by layer (see :class:`Site`)."""
         x = values[0]
-        if len(values) > 1 and values[1] is not None:
-            self.refuse("is given a first state", "leave it out; it is zero")
-        ends = []
+        first, ends = values[1] if len(values) > 1 else None, []
         for layer in range(self.module.num_layers):
-            state, outputs = _zeros(self.kind, x, self.module.hidden_size), []
+            state, outputs = self._first(first, layer, x), []
             for step in range(x.shape[1]):
                 numbers = (2 * layer, 2 * layer + 1)
                 state = _step(self.kind, run, numbers, x[:, step], state, shared and layer == 0)
@@ -101,3 +101,9 @@ class Unrolled(Site):
         if self.kind == "LSTM":
             return x, (torch.stack([h for h, _ in ends]), torch.stack([c for _, c in ends]))
         return x, torch.stack(ends)
+
+    def _first(self, given: Any, layer: int, x: Tensor) -> Any:
+        """A layer's first state, of what is given for all of them, [layers, batch, hidden]."""
+        if given is None:
+            return _zeros(self.kind, x, self.module.hidden_size)
+        return (given[0][layer], given[1][layer]) if self.kind == "LSTM" else given[layer]

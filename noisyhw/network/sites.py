@@ -81,8 +81,10 @@ class Site(abc.ABC):
 
     Attributes:
         arrays: what the module's weights become, in the order of their numbers.
+        gives_reads: whether what the module gives is what was read, in another order at most.
     """
 
+    gives_reads: ClassVar[bool] = True
     arrays: Sequence[Crossbar | Scale]
 
     def __init__(self, module: nn.Module, name: str) -> None:

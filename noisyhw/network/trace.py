@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,20 +11,11 @@ from torch import Tensor, fx, nn
 
 from ..errors import UsageError
 from ..fingerprint import fingerprint
-from . import norms, recurrent
-from .dry import exact_outputs
-from .sites import SITES, Crossbar, Read, Scale, Site
-
-_KNOWN = (norms, recurrent)  # their sites are known once they are imported
-OUT_OF_PLACE: dict[Any, Any] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
-"""Read-outs are kept for the rule, so nothing overwrites them."""
-TOLERANCE = 1e-4
-"""Largest difference, relative to the largest output, of two ways to compute the same in single precision."""
+from .compare import check_training, evaluated
+from .known import is_known, sites_of
+from .ready import ready
+from .rewrite import trace
+from .sites import Crossbar, Scale, Site
 
 
 class Traced:
@@ -38,25 +27,28 @@ class Traced:
         input: shape of one sample.
         outputs: values that it gives for one sample.
         reads: of all arrays, in order.
+        nodes: for each read, the name of the operation in the graph that makes it.
         shared: nodes whose values are the same in all passes, as no array was read before them.
         content: names the module: its graph, its sizes and its weights.
     """
 
     def __init__(self, module: nn.Module, input: Sequence[int]) -> None:
         self.input = tuple(input)
-        self.graph = _traced(copy.deepcopy(module).cpu().float())
+        whole = _whole(ready(module))
+        self.graph = trace(copy.deepcopy(whole))
         self.sites = sites_of(self.graph)
         self.shared = _shared(self.graph, self.sites)
-        outputs = _checked(self, module)
-        self.outputs = outputs.shape[1]
-        self.content = _content(self.graph, module)
+        seen = evaluated(self.graph, whole, self.input)
+        self.reads, self.nodes = tuple(seen.reads), tuple(seen.nodes)
+        _check_counts(self)
+        check_training(self.graph, whole, self.input)
+        self.outputs = int(seen.outputs.shape[1])
+        self.content = _content(self.graph, str(self.input))
 
     @property
     def arrays(self) -> dict[tuple[str, int], Crossbar | Scale]:
         """All arrays by site and number, in the order in which they are first read."""
         return {(read.site, read.number): self.sites[read.site].arrays[read.number] for read in self.reads}
-
-    reads: tuple[Read, ...]
 
     def __str__(self) -> str:
         lines = []
@@ -90,86 +82,47 @@ def from_torch(module: Any, example_input: Any) -> Traced:
 
 
 def content_of(module: nn.Module) -> str:
-    """Return what names a module: its graph, its sizes and its weights.
+    """Return what names a module: its graph, its settings and its weights.
 
     Raises:
         UsageError: it cannot be traced.
     """
-    return _content(_traced(copy.deepcopy(module).cpu().float()), module)
+    return _content(trace(_whole(ready(module))))
 
 
-def _content(graph: fx.GraphModule, module: nn.Module) -> str:
-    return fingerprint([graph.code.encode(), repr(module).encode(), *_numbers(module)])
+def _content(graph: fx.GraphModule, *more: str) -> str:
+    """Name all that decides what a graph computes; where a setting of a module lies in no graph, it is the module's."""
+    parts = [graph.code, *more]
+    for name, one in graph.named_modules():
+        if name:
+            parts.append(f"{name} {type(one).__module__}.{type(one).__qualname__} {_settings(one)}")
+    return fingerprint([*(part.encode() for part in parts), *_numbers(graph)])
 
 
-def _traced(module: nn.Module) -> fx.GraphModule:
-    if module.__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential):
-        module = nn.Sequential(module)  # a module of PyTorch's own is not looked into
-    try:
-        graph = fx.Tracer().trace(module)
-    except Exception as error:  # whatever a module's own code may raise
-        raise UsageError(
-            f"network: {type(module).__name__} cannot be traced ({type(error).__name__}: {error}); its forward must "
-            "not decide by values, nor loop over a size that is only known with the data (use a number)"
-        ) from None
-    for node in list(graph.nodes):
-        _refuse_own_numbers(node, module)
-        _keep_read_outs(node)
-    for one in module.modules():
-        if getattr(one, "inplace", False):
-            one.inplace = False  # type: ignore[assignment]  # a flag of activations
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    if len(inputs) != 1:
-        named = ", ".join(node.name for node in inputs)
-        raise UsageError(f"network: forward takes {named}; one input is needed")
-    graph.lint()
-    return fx.GraphModule(module, graph)
+def _settings(module: nn.Module) -> list[tuple[str, str]]:
+    """Public settings of a module, in words; none with an address in memory."""
+    return sorted(
+        (name, repr(value))
+        for name, value in vars(module).items()
+        if not name.startswith("_") and _plain(value)
+    )
 
 
-def _refuse_own_numbers(node: fx.Node, module: nn.Module) -> None:
-    if node.op == "get_attr":
-        raise UsageError(
-            f"network: {type(module).__name__}.{node.target} is used outside a module ({_place(node)}); numbers that "
-            "are not in an nn.Linear, convolution, recurrent module or norm have no place on a device"
-        )
+def _plain(value: Any) -> bool:
+    if isinstance(value, tuple | list | frozenset | set):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(map(_plain, (*value, *value.values())))
+    return value is None or isinstance(
+        value, bool | int | float | complex | str | bytes | torch.dtype | torch.device
+    )
 
 
-def _keep_read_outs(node: fx.Node) -> None:
-    """Replace operations in place by those that are not."""
-    if node.op == "call_function":
-        node.target = OUT_OF_PLACE.get(node.target, node.target)
-    target = str(node.target)
-    if node.op == "call_method" and target == "view":  # where values lie in memory is another matter here
-        node.target = "reshape"
-    if node.op == "call_method" and target.endswith("_") and not target.endswith("__"):
-        node.target = target.removesuffix("_")
-    if node.kwargs.get("inplace"):
-        node.kwargs = {**node.kwargs, "inplace": False}
-
-
-def _place(node: fx.Node) -> str:
-    """Where a node's value is used, for messages."""
-    return ", ".join(f"{user.op} {user.target}" for user in node.users) or "nowhere"
-
-
-def sites_of(graph: fx.GraphModule) -> dict[str, Site]:
-    """What stands for each called module that holds weights or drops units."""
-    found: dict[str, Site] = {}
-    for node in graph.graph.nodes:
-        if node.op != "call_module" or node.target in found:
-            continue
-        module = graph.get_submodule(str(node.target))
-        kind = next((SITES[one] for one in type(module).__mro__ if one in SITES), None)
-        if kind is not None:
-            found[str(node.target)] = kind(module, str(node.target))
-        elif any(True for _ in (*module.parameters(), *module.buffers())):
-            raise UsageError(
-                f"network: {node.target} ({type(module).__name__}) holds numbers and is not known here; known are "
-                + ", ".join(sorted(one.__name__ for one in SITES))
-            )
-    if not any(isinstance(one, Crossbar) for own in found.values() for one in own.arrays):
-        raise UsageError("network: there is no weight to lay on a tile; add an nn.Linear or a convolution")
-    return found
+def _whole(module: nn.Module) -> nn.Module:
+    """A module of PyTorch's own is not looked into, and stands in a sequence of one."""
+    own = type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
+    own = own or is_known(module)
+    return nn.Sequential(module).train(module.training) if own else module
 
 
 def _shared(graph: fx.GraphModule, sites: dict[str, Site]) -> frozenset[str]:
@@ -182,44 +135,6 @@ def _shared(graph: fx.GraphModule, sites: dict[str, Site]) -> frozenset[str]:
     return frozenset(shared)
 
 
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """Let what draws from the global generator be repeatable, and leave that generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
-def _checked(traced: Traced, module: nn.Module) -> Tensor:
-    """Return the module's outputs for some samples, after it was seen that they can be simulated.
-
-    Raises:
-        UsageError: the module fails, draws numbers, mixes samples, gives no [samples, outputs], or is not what is made
-            of it here.
-    """
-    plain = copy.deepcopy(module).cpu().float().eval()
-    with _seeded(), torch.no_grad():
-        x = torch.randn(3, *traced.input)
-        outputs = _called(plain, x)
-        again, alone = _called(plain, x), torch.cat([_called(plain, one[None]) for one in x])
-    if not (isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == 3):
-        shown = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise UsageError(f"network: gives {shown} for 3 samples; [samples, outputs] is needed")
-    if not torch.equal(outputs, again):
-        raise UsageError(
-            "network: gives other outputs each time it is called; use nn.Dropout for random parts"
-        )
-    if not _alike(outputs, alone):
-        raise UsageError("network: a sample's outputs depend on the other samples of its batch")
-    traced.reads, made = exact_outputs(traced.graph, traced.sites, x)
-    _check_counts(traced)
-    if not _alike(outputs, made):
-        raise UsageError(
-            "network: what was traced does not give what the module gives; its forward may decide by training mode"
-        )
-    return outputs
-
-
 def _check_counts(traced: Traced) -> None:
     counts: dict[tuple[str, int], int] = {}
     for read in traced.reads:
@@ -230,26 +145,15 @@ def _check_counts(traced: Traced) -> None:
             )
 
 
-def _called(module: nn.Module, x: Tensor) -> Any:
-    try:
-        return module(x)
-    except Exception as error:  # whatever a module's own code may raise
-        raise UsageError(
-            f"network: fails for an input of shape {list(x.shape)}: {type(error).__name__}: {error}"
-        ) from None
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    scale = float(one.abs().max().clamp(min=1e-6))
-    return one.shape == other.shape and float((one - other).abs().max()) <= TOLERANCE * scale
-
-
 def _numbers(module: nn.Module) -> list[bytes]:
     """Names, shapes and values of all that a module holds."""
     parts = []
     for name, value in module.state_dict().items():
-        parts += [
-            f"{name} {value.dtype} {tuple(value.shape)}".encode(),
-            value.cpu().contiguous().numpy().tobytes(),
-        ]
+        parts += [f"{name} {value.dtype} {tuple(value.shape)}".encode(), bytes_of(value)]
     return parts
+
+
+def bytes_of(value: Tensor) -> bytes:
+    """Return a tensor's values, whatever their type."""
+    flat = value.detach().cpu().resolve_conj().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,30 +11,21 @@ from torch import Tensor, fx, nn
 
 from ..chip.graph import Graph
 from ..chip.graph import Read as ReadLayer
-from .sites import Site
-from .trace import Traced, sites_of
+from .known import sites_of
+from .rewrite import called
+from .trace import Traced
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
     *(nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Threshold, nn.Tanhshrink, nn.Hardshrink, nn.Softshrink),
     *(nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Softsign),
 )
 """Modules that act on each value by itself."""
-FUNCTIONS: frozenset[str] = frozenset(
-    (
-        "relu",
-        "leaky_relu",
-        "relu6",
-        "elu",
-        "selu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "tanh",
-        "hardtanh",
-        "sigmoid",
-    )
+_FUNCTIONS = (
+    "relu leaky_relu relu6 elu selu celu gelu silu mish softplus threshold tanh hardtanh sigmoid "
+    "hardsigmoid hardswish logsigmoid softsign tanhshrink hardshrink softshrink"
 )
+FUNCTIONS = frozenset(_FUNCTIONS.split())
 """Functions and methods that do, by name."""
 Activation = Callable[[Tensor], Tensor]
 
@@ -54,14 +46,17 @@ class Wired(Graph):
         self.places = tuple(numbers[read.site, read.number] for read in traced.reads)
         self.activations = _activations(traced)
         self.masks: list[Tensor] = []
-        self.noted: dict[str, Mapping[str, Tensor]] = {}
+        self.noted: dict[str, list[Mapping[str, Tensor]]] = {}
 
     def run(self, x: Tensor, read: ReadLayer, passes: int = 1, *, learning: bool = False) -> Tensor:
         """Interpret the traced graph (see :class:`.Graph`)."""
         samples = x.shape[1]
         images = x[0].reshape(samples, *self.traced.input)
         way = _Way(self, read, passes, samples, learning)
-        outputs: Tensor = way.run(images.repeat(passes, *[1] * len(self.traced.input)))
+        with (
+            contextlib.nullcontext() if self.where.type == "cpu" else self.where
+        ):  # what forward makes lies there too
+            outputs: Tensor = way.run(images.repeat(passes, *[1] * len(self.traced.input)))
         return outputs.reshape(passes, samples, -1)
 
     def slope(self, place: int, a: Tensor) -> Tensor:
@@ -80,8 +75,9 @@ class Wired(Graph):
 
     def take_up(self) -> None:
         """Let norms move their running statistics."""
-        for name, values in self.noted.items():
-            self.sites[name].take_up(values)
+        for name, calls in self.noted.items():
+            for values in calls:
+                self.sites[name].take_up(values)
         self.noted = {}
 
     def state(self) -> dict[str, Any]:
@@ -102,6 +98,7 @@ class _Way(fx.Interpreter):
 
     def __init__(self, wired: Wired, read: ReadLayer, passes: int, samples: int, learning: bool) -> None:
         super().__init__(wired.traced.graph)
+        self.extra_traceback = False  # messages are short
         self.wired, self.layer_read = wired, read
         self.passes, self.samples, self.learning = passes, samples, learning
         self.place = self.masked = 0
@@ -113,6 +110,10 @@ class _Way(fx.Interpreter):
         self.shared = all(one.name in self.wired.traced.shared for one in n.all_input_nodes[:1])
         return super().run_node(n)
 
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return numbers that are not trained, where the others are."""
+        return super().get_attr(target, args, kwargs).to(self.wired.where)
+
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let the site that stands for a module compute it."""
         site = self.wired.sites.get(str(target))
@@ -122,12 +123,12 @@ class _Way(fx.Interpreter):
         return site.call(self, *args, *kwargs.values(), shared=self.shared)
 
     def read(self, number: int, rows: Tensor, shared: bool = False) -> Tensor:
-        """Read an array (see :class:`.sites.Run`)."""
+        """Read an array; a sample may be several entries of the first dimension (see :class:`.sites.Run`)."""
         passes = 1 if shared else self.passes
-        values = rows[: passes * self.samples].reshape(passes, self.samples, -1)
+        values = rows[: len(rows) // self.passes * passes].reshape(passes, self.samples, -1)
         a = self.layer_read(self.place, values)
         self.place += 1
-        return a.reshape(self.passes * self.samples, rows.shape[1], -1)
+        return a.reshape(len(rows), rows.shape[1], -1)
 
     def drawn(self, shape: Sequence[int], keep: float) -> Tensor:
         """Return a dropout mask (see :class:`.sites.Run`)."""
@@ -140,32 +141,37 @@ class _Way(fx.Interpreter):
 
     def note(self, values: Mapping[str, Tensor]) -> None:
         """Keep a batch's statistics (see :class:`.sites.Run`)."""
-        self.wired.noted[self.site] = values
+        self.wired.noted.setdefault(self.site, []).append(values)
 
 
 def _activations(traced: Traced) -> list[Activation | None]:
     """For each place, the activation that alone gets what was read there."""
-    found: list[Activation | None] = []
+    behind: dict[str, Activation | None] = {}
     for node in traced.graph.graph.nodes:
         site = traced.sites.get(str(node.target)) if node.op == "call_module" else None
-        if site is not None and site.arrays:
-            users = list(node.users)
-            behind = _activation(users[0], traced.graph) if len(users) == 1 else None
-            found += [behind] * len(site.arrays) if _reads_once(site, node, traced) else []
-    return found if len(found) == len(traced.reads) else [None] * len(traced.reads)
-
-
-def _reads_once(site: Site, node: fx.Node, traced: Traced) -> bool:
-    calls = [one for one in traced.graph.graph.nodes if one.op == "call_module" and one.target == node.target]
-    return len([read for read in traced.reads if read.site == site.name]) == len(site.arrays) * len(calls)
+        if site is not None and site.gives_reads and len(node.users) == 1:
+            behind[node.name] = _activation(next(iter(node.users)), traced.graph)
+    return [behind.get(name) for name in traced.nodes]
 
 
 def _activation(node: fx.Node, graph: fx.GraphModule) -> Activation | None:
+    """What a node does to each value by itself; None: it does not, or more than one value comes in."""
     if node.op == "call_module":
         module = graph.get_submodule(str(node.target))
         return module if isinstance(module, ACTIVATIONS) else None
-    name = getattr(node.target, "__name__", str(node.target))
-    if node.op not in ("call_function", "call_method") or name not in FUNCTIONS or len(node.args) != 1:
+    if node.op not in ("call_function", "call_method") or called(node) not in FUNCTIONS:
         return None
-    function, options = getattr(nn.functional, name, None) or getattr(torch, name), dict(node.kwargs)
-    return lambda a: function(a, **options)
+    if len(node.all_input_nodes) != 1:
+        return None
+    return lambda a: _computed(node, a)
+
+
+def _computed(node: fx.Node, a: Tensor) -> Tensor:
+    """What a node gives for a value in place of its only one."""
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda _: a)
+    found: Tensor = (
+        getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        if node.op == "call_method"
+        else node.target(*args, **kwargs)  # type: ignore[operator]  # a function
+    )
+    return found
