@@ -200,7 +200,7 @@ def changed(model: BaseModel, path: str = "") -> Iterator[tuple[str, BaseModel]]
             yield here, model.model_copy(update={name: other})
 
 
-PLACES = {"rule.file", "rule.object", "network.module"}
+PLACES = {"rule.file", "rule.object"}
 """Where code lies; what it says is in `rule.code` and `network.code`."""
 PROVENANCE = {"name", "title", "technology", "source", "derived", "fitted", "assumed", "not_modelled"}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from noisyhw.chip.chip import Chip
 from noisyhw.observation import Injection, Observation
 from noisyhw.rules import RULES, Knows, get_rule
-from noisyhw.rules.base import Rule
+from noisyhw.rules.base import LayerShape, Rule
 
 FORBIDDEN = {"devices", "tiles", "chip", "updates", "training", "cards", "tasks"}
 WIDTHS = (6, 7, 5, 4)
@@ -66,10 +66,19 @@ def observed(name: str, std: float = 0.01, chip: Chip | None = None) -> tuple[Ru
     return rule, (chip or make_chip(WIDTHS)).observe(X, TARGET, rule, std, 2)
 
 
+def learned(rule: Rule, seen: Observation) -> list[Tensor]:
+    """What a rule hands back for a batch, and its memory after it, from the memory that it starts with."""
+    shapes = tuple(LayerShape(*widths) for widths in zip(WIDTHS[1:], WIDTHS[:-1], strict=True))
+    handed_back, memory = rule.learn(seen, rule.init(shapes, torch.Generator().manual_seed(0)))
+    return [*tensors(handed_back), *tensors(memory)]
+
+
 def tensors(value: object) -> list[Tensor]:
     if dataclasses.is_dataclass(value):
         value = tuple(getattr(value, field.name) for field in dataclasses.fields(value))
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
         return [tensor for item in value for tensor in tensors(item)]
     return [value] if isinstance(value, Tensor) else []
 
@@ -77,7 +86,7 @@ def tensors(value: object) -> list[Tensor]:
 def test_an_observation_has_the_declared_fields_and_no_other() -> None:
     names = [field.name for field in dataclasses.fields(Observation)]
     assert names == [
-        *("pre_activations", "losses", "inputs", "injected", "gradient"),
+        *("pre_activations", "losses", "inputs", "outputs", "injected", "gradient"),
         *("output_error", "slopes"),
     ]
     injected = [field.name for field in dataclasses.fields(Injection)]
@@ -102,8 +111,10 @@ def test_an_observation_holds_plain_tensors_of_the_promised_shapes(name: str) ->
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_sees_the_injection_or_the_gradient_only_if_it_declared_so(name: str) -> None:
     rule, seen = observed(name)
-    assert (seen.injected is not None) == (Knows.INJECTED in rule.knows)
+    assert (seen.injected is not None) == bool({Knows.INJECTED, Knows.INJECTED_WEIGHTS} & rule.knows)
     assert (seen.gradient is not None) == (Knows.GRADIENT in rule.knows)
+    assert (seen.output_error is not None) == (Knows.OUTPUT_ERROR in rule.knows)
+    assert (seen.slopes is not None) == (Knows.OUTPUT_ERROR in rule.knows)
 
 
 def test_each_rule_declares_what_its_algorithm_needs() -> None:
@@ -112,6 +123,11 @@ def test_each_rule_declares_what_its_algorithm_needs() -> None:
         "np": {Knows.INJECTED},
         "anp": {Knows.ACTIVITIES},
         "inp": {Knows.INJECTED},
+        "alf": {Knows.ACTIVITIES, Knows.OUTPUT_ERROR},
+        "dfa": {Knows.OUTPUT_ERROR},
+        "fa": {Knows.OUTPUT_ERROR},
+        "mirror": {Knows.ACTIVITIES, Knows.OUTPUT_ERROR},
+        "wp": {Knows.INJECTED_WEIGHTS},
     }
 
 
@@ -153,7 +169,7 @@ def test_no_tensor_of_an_observation_shares_memory_with_what_the_chip_holds(name
 def test_a_rule_is_a_pure_function_of_its_observation(name: str) -> None:
     rule, seen = observed(name)
     before = [t.clone() for t in tensors(seen)]
-    first, second = rule.signals(seen), rule.signals(seen)
+    first, second = learned(rule, seen), learned(rule, seen)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(before, tensors(seen), strict=True))
 
@@ -163,6 +179,13 @@ def test_a_rule_that_needs_its_injection_refuses_an_observation_without_it(name:
     rule, seen = observed(name)
     with pytest.raises(ValueError, match="no injected perturbation"):
         rule.signals(dataclasses.replace(seen, injected=None))
+
+
+@pytest.mark.parametrize("name", ["alf", "dfa", "fa", "mirror"])
+def test_a_rule_that_needs_the_output_error_refuses_an_observation_without_it(name: str) -> None:
+    rule, seen = observed(name)
+    with pytest.raises(ValueError, match="no output error"):
+        learned(rule, dataclasses.replace(seen, output_error=None))
 
 
 def test_bp_refuses_an_observation_without_a_gradient() -> None:

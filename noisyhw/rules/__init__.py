@@ -13,8 +13,12 @@ from .activity import ActivityNodePerturbation
 from .backpropagation import Backpropagation
 from .base import Change, Knows, LayerShape, Options, Probe, Rule
 from .iterative import IterativeNodePerturbation
+from .learned_feedback import LearnedFeedback
+from .mirror import WeightMirror
 from .node import NodePerturbation
+from .random_feedback import DirectFeedbackAlignment, FeedbackAlignment
 from .sound import check_class, check_held, check_options
+from .weight import WeightPerturbation
 
 
 @runtime_checkable
@@ -51,6 +55,11 @@ _SHIPPED: tuple[type[Rule], ...] = (
     NodePerturbation,
     ActivityNodePerturbation,
     IterativeNodePerturbation,
+    LearnedFeedback,
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    WeightMirror,
+    WeightPerturbation,
 )
 
 
@@ -67,8 +76,9 @@ RULES: Registry[type[Rule]] = Registry(
 
 
 def rule_names() -> list[str]:
-    """All rule names; a leading d means that every layer's input is decorrelated."""
-    return [prefix + name for name in RULES for prefix in ("", "d")]
+    """All rule names; a leading d means that every layer's input is decorrelated, but for dfa, a rule of its own."""
+    names = [spelled for name in RULES for spelled in _spellings(name)]
+    return list(dict.fromkeys(names))
 
 
 def get_rule(name: str) -> tuple[Rule, bool]:

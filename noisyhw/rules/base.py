@@ -108,6 +108,8 @@ class Rule(abc.ABC):
     """Whether the rule wants its layers' inputs decorrelated where nobody says otherwise."""
     samplewise: ClassVar[bool] = False
     """Whether a sample's signal depends on that sample alone; then samples of many runs can be handed over at once."""
+    chain_only: ClassVar[bool] = False
+    """Whether the rule needs one dense layer after another, with nothing around them."""
     per_weight: ClassVar[tuple[str, ...]] = ()
     """What the rule keeps in digital memory, one number a weight each, e.g. ``("a trace",)``."""
     per_unit: ClassVar[tuple[str, ...]] = ()

@@ -10,9 +10,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chip.chip import Chip
+from ..chip.graph import Chain
 from ..device import Device
 from ..errors import UsageError
 from ..rules.base import Change, Knows, LayerShape, Rule
+
+
+def check_network(rule: Rule, chip: Chip) -> None:
+    """Refuse a network that a rule has no way through.
+
+    Raises:
+        UsageError: the rule needs one dense layer after another.
+    """
+    dense = isinstance(chip.graph, Chain) and all(layer.shape.count == 1 for layer in chip.layers)
+    if rule.chain_only and not dense:
+        raise UsageError(
+            f"rule: {rule.name} sends errors from each layer to the one before it, and needs dense layers one after "
+            "another (network.hidden); for other networks take a rule that does not, e.g. alf or danp"
+        )
 
 
 def check_ports(rule: Rule, device: Device, places: int) -> None:

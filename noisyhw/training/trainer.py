@@ -29,7 +29,7 @@ from ..updates import UpdatePath
 from ..updates.base import columns
 from ..updates.choice import class_of, make_path, options_of
 from .effort import run_notes
-from .learned import check_learned, check_ports, joined, moved, unpacked
+from .learned import check_learned, check_network, check_ports, joined, moved, unpacked
 from .perturbation import check_negatable, choose_std
 from .progress import Tally, Watch
 from .size import check_size
@@ -77,6 +77,7 @@ class Trainer:
             check_size(experiment, data)
         self.chip = _build(experiment, data, self.decorrelated, accelerator)
         check_ports(self.rule, Device(experiment.device), len(self.chip.graph.places))
+        check_network(self.rule, self.chip)
         self.rule_draws = stream(experiment.seed, "rule", device=self.device)
         self.memory = self.rule.init(_shapes(self.chip), self.rule_draws)
         choice = experiment.update
