@@ -110,9 +110,12 @@ def literal(seen: Observation, feedback: list[Tensor], covariances: list[Any], o
 def test_learned_feedback_finds_the_transposed_weights_though_noise_adds_up_from_layer_to_layer(
     options: dict[str, Any],
 ) -> None:
-    """In a linear net g_l = W_(l+1)^T ... W_L^T e exactly. At rest what is left is noise of the layers behind: a batch of b
-    samples tells B up to a relative variance of about units K / b, and the running one has rate / 2 of that; with lms the
-    rate is shared by the K - 1 directions that errors have. Three times its root is allowed."""
+    """In a linear net g_l = W_(l+1)^T ... W_L^T e exactly.
+
+    At rest what is left is noise of the layers behind: a batch of b samples tells B up to a relative variance of about
+    units K / b, and the running one has rate / 2 of that; with lms the K - 1 directions that errors have share the rate.
+    Three times its root is allowed.
+    """
     rule = LearnedFeedback(**{"rate": 0.05, **options})
     chip = linear_chip()
     state = rule.init(shapes(chip), generator())
@@ -176,26 +179,21 @@ def test_with_a_whole_remainder_and_no_feedback_yet_it_is_node_perturbation_by_l
         assert torch.allclose(signal, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("net", [ResNet8(1), Recurrent()], ids=["residual", "recurrent"])
-def test_learned_feedback_comes_nearer_to_the_gradient_than_node_perturbation(
-    net: nn.Module, tmp_path: Path
+@pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8)], ids=["residual", "recurrent"])
+def test_learned_feedback_trains_residual_and_recurrent_nets_further_than_node_perturbation(
+    shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    """Digits, as images or as series of rows; trained for a while with either, at one rate: the lower loss."""
+    """Digits, as images or as series of rows, at one learning rate."""
+    torch.manual_seed(0)
+    net = noisyhw.from_torch(ResNet8(1) if len(shape) == 3 else Recurrent(), torch.zeros(2, *shape))
+    sets = ["epochs=8", "update.path=adam", "update.learning_rate=0.01", "perturbation.std=0.01"]
     losses = {
         rule: noisyhw.train(
-            device="ideal",
-            rule=rule,
-            network=noisyhw.from_torch(
-                net, torch.zeros(2, 1, 8, 8) if isinstance(net, ResNet8) else torch.zeros(2, 8, 8)
-            ),
-            sets=["epochs=6", "update.path=adam", "update.learning_rate=0.01", "perturbation.std=0.01"],
-            out=tmp_path / rule,
-        )
-        .metrics["train_loss"]
-        .iloc[-1]
+            device="ideal", rule=rule, network=net, sets=sets, out=tmp_path / rule
+        ).metrics.train_loss
         for rule in ("alf", "anp")
     }
-    assert losses["alf"] < losses["anp"]
+    assert losses["alf"].iloc[-1] < losses["anp"].iloc[-1] - 0.1
 
 
 # --- the mirror, and random ways back
