@@ -113,7 +113,7 @@ def test_learned_feedback_finds_the_transposed_weights_though_noise_adds_up_from
     """In a linear net g_l = W_(l+1)^T ... W_L^T e exactly.
 
     At rest what is left is noise of the layers behind: a batch of b samples tells B up to a relative variance of about
-    units K / b, and the running one has rate / 2 of that; with lms the K - 1 directions that errors have share the rate.
+    units K / b, and the running one has rate / 2 of that; with lms the K - 1 directions of errors share the rate.
     Three times its root is allowed.
     """
     rule = LearnedFeedback(**{"rate": 0.05, **options})
