@@ -45,7 +45,13 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     module = SmallResNet()
     print(noisyhw.from_torch(module, torch.zeros(2, 1, 8, 8)))
-    for rule, device in (("bp", "ideal"), ("danp", "ideal"), ("danp", "rram")):
+    for rule, device in (
+        ("bp", "ideal"),
+        ("danp", "ideal"),
+        ("dalf", "ideal"),
+        ("danp", "rram"),
+        ("dalf", "rram"),
+    ):
         asked = {"rule": rule, "device": device, "epochs": given.epochs, "sets": ["batch=100"]}
         run = noisyhw.train(task=data, network=module, out=f"{given.out}/{device}-{rule}", **asked)
         accuracy = run.metrics["test_accuracy"].iloc[-1]
