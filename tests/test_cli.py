@@ -17,6 +17,7 @@ from run_support import SMALL, CtrlC, tiny
 
 import noisyhw
 from noisyhw.errors import UsageError
+from noisyhw.rules import RULES
 from noisyhw.training import run as running
 
 SHIPPED = tuple(
@@ -401,13 +402,27 @@ def test_tasks_are_listed_with_their_data(call: Call, tmp_path: Path) -> None:
     assert "21 -> 7, regression; data: not here yet" in lines
 
 
-def test_rules_are_listed_with_what_they_know(call: Call) -> None:
+def test_rules_are_listed_with_what_they_know_and_cost(call: Call) -> None:
     rows = {row["name"]: row for row in json.loads(call("rules", "--json").out)}
-    assert rows.keys() == {"bp", "np", "anp", "inp", "dbp", "dnp", "danp", "dinp"}
+    assert set(rows) == {*RULES, *(f"d{name}" for name in RULES)}
     assert rows["danp"]["knows"] == "activities"
     assert rows["danp"]["decorrelated"] is True
+    assert rows["dfa"]["decorrelated"] is False
     assert rows["bp"]["knows"] == "gradient"
-    assert len(call("rules").out.splitlines()) == len(rows)
+    assert [rows[name]["passes"] for name in ("bp", "anp", "inp")] == ["1", "2", "1 + one a layer"]
+    assert rows["mirror"]["memory"] == "an estimate of the weight (a weight)"
+    said = call("rules").out
+    assert said == call("rules", "list").out
+    assert len(said.splitlines()) == 3 + len(RULES)
+
+
+@pytest.mark.parametrize("name", [*RULES, "dalf"])
+def test_a_rule_is_shown_with_its_formula_cost_and_options(name: str, call: Call) -> None:
+    said = call("rules", "show", name).out
+    kind = RULES.get(name) or RULES[name[1:]]
+    assert "passes of a batch:" in said
+    assert str(kind.__doc__).splitlines()[0] in said
+    assert all(f"rule.{option} (default " in said for option in kind.options_model.model_fields)
 
 
 def test_doctor_trains_on_every_device_and_says_so(call: Call, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..observation import Observation
@@ -30,7 +30,7 @@ class Feedback(Options):
         "which also divides by the running covariance of what is fed back.",
     )
     memory: float = Field(
-        30.0, ge=1, description="Batches over which rls averages that covariance; of no effect with lms."
+        30.0, ge=1, description="Batches over which rls averages that covariance; rls alone has it."
     )
     ridge: float = Field(
         0.01,
@@ -47,8 +47,15 @@ class Feedback(Options):
         ge=0,
         le=1,
         description="Share of what the prediction leaves of the loss difference that is added, as node perturbation "
-        "adds it. With 1 the signal is unbiased whatever the feedback weights are; with 0 it has the least variance.",
+        "adds it. With 1 and white differences the signal's mean is the gradient, whatever the feedback weights are; "
+        "with 0 its variance is least.",
     )
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Feedback:
+        if self.solver == "lms" and "memory" in self.model_fields_set:
+            raise ValueError("memory is of solver: rls; leave it out with lms")
+        return self
 
 
 class LearnedFeedback(Rule):
