@@ -8,6 +8,7 @@ import click
 
 from noisyhw.errors import NoisyhwError
 
+from .compare import compare
 from .devices import devices
 from .doctor import doctor
 from .listings import rules, tasks
@@ -28,7 +29,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, sweep, tune, report, devices, tasks, rules, reproduce, doctor):
+for command in (train, compare, sweep, tune, report, devices, tasks, rules, reproduce, doctor):
     cli.add_command(command)
 
 

@@ -188,6 +188,7 @@ __all__ = [
     "card_of",
     "class_of",
     "get_rule",
+    "named",
     "rule_names",
     "rule_of",
 ]

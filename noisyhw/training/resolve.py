@@ -12,7 +12,7 @@ from ..device import Device
 from ..errors import UsageError
 from ..foreign import code_of
 from ..network import card as network_card
-from ..rules import Knows, Rule, rule_of
+from ..rules import Knows, Rule, named, rule_of
 from ..rules.base import lives_on_noise, needs_injection
 from ..tasks import Task, task_of
 from ..tasks.base import Recipe
@@ -82,8 +82,9 @@ def _rule(card: RuleCard, rule: Rule) -> dict[str, Any]:
     name = kind.__name__
     if card.file is None and card.object is None:
         name = card.name
-        if decorrelate is not None and not kind.decorrelated:
-            name, decorrelate = ("d" if decorrelate else "") + kind.name, None
+        spelled = ("d" if decorrelate else "") + kind.name
+        if decorrelate is not None and not kind.decorrelated and named(spelled)[0] is kind:  # dfa is not fa
+            name, decorrelate = spelled, None
     if decorrelate == kind.decorrelated and name in (kind.name, kind.__name__):
         decorrelate = None
     own = rule.written_options()
