@@ -52,6 +52,7 @@ def compare(
     are held out for it. Runs that are done already are not done again.
     """
     from noisyhw.reporting import report
+    from noisyhw.reporting.comparison import save
     from noisyhw.sweeps.compare import compare as run
 
     with SweepProgress(quiet=quiet or as_json) as watcher:
@@ -71,12 +72,22 @@ def compare(
             watcher=watcher,
         )
     page = report([found.sweep.path], found.sweep.path / "report", data_dir=data_dir)
+    figure = save(found.table, found.metric, found.sweep.path)
     if as_json:
         rows = json.loads(found.table.to_json(orient="records"))
         click.echo(
-            json.dumps({"rows": rows, "left_out": dict(found.left_out), "page": str(page.html)}, indent=2)
+            json.dumps(
+                {
+                    "rows": rows,
+                    "left_out": dict(found.left_out),
+                    "figure": str(figure),
+                    "page": str(page.html),
+                },
+                indent=2,
+            )
         )
         return 0
     click.echo(found.told())
+    click.echo(f"figure: {figure}")
     click.echo(f"page: {page.html}")
     return 0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .observation import Injection, Observation
     from .rules import Rule, get_rule, rule_names
     from .sweeps import Sweep, sweep
+    from .sweeps.compare import Comparison, compare
     from .tasks import TASKS, Data, Task, get_task
     from .tiles.base import Tile
     from .training.run import Run, resume, train
@@ -46,6 +47,7 @@ _WHERE = {
     "observation": ("Injection", "Observation"),
     "rules": ("Rule", "get_rule", "rule_names"),
     "sweeps": ("Sweep", "sweep"),
+    "sweeps.compare": ("Comparison", "compare"),
     "tasks": ("TASKS", "Data", "Task", "get_task"),
     "tiles.base": ("Tile",),
     "training.run": ("Run", "resume", "train"),
@@ -59,6 +61,7 @@ __all__ = [
     "CardError",
     "Cells",
     "Chip",
+    "Comparison",
     "Data",
     "DataError",
     "Device",
@@ -79,6 +82,7 @@ __all__ = [
     "UpdatePath",
     "UsageError",
     "build_chip",
+    "compare",
     "from_torch",
     "get_rule",
     "get_task",

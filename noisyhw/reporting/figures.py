@@ -96,7 +96,8 @@ def heat_map(points: pd.DataFrame, layout: Layout, along: Axis) -> Figure:
     keys = layout.panel_keys(along.name)
     groups = _groups(points, keys)
     hues = hues_of(points, layout.hue)
-    size = (CELL_IN[0] * len(along.values) + 0.9, CELL_IN[1] * len(hues) + 0.5)
+    names = 0.065 * max(len(str(hue)) for hue in hues)
+    size = (CELL_IN[0] * len(along.values) + 0.5 + max(0.4, names), CELL_IN[1] * len(hues) + 0.5)
     figure, places = panels(len(groups), 2 if len(along.values) < 4 else 1, size, widened=False)
     limits = (0.0, 1.0) if layout.higher_is_better else _limits(points["mean"])
     for place, (values, part) in zip(places, groups, strict=True):
