@@ -20,7 +20,7 @@ from .driver import Sweep, SweepWatcher, sweep
 from .engines import Engine
 from .plan import plan
 
-SCALES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+SCALES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Factors on the task's learning rate that are tried for every rule and path."""
 RATE = "update.learning_rate"
 Row = tuple[str, str]
