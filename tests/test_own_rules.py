@@ -20,6 +20,7 @@ from noisyhw.errors import UsageError
 from noisyhw.observation import Observation
 from noisyhw.rules import Change, Knows, LayerShape, Options, Rule, card_of, get_rule, rule_of
 from noisyhw.tasks import data_of, load_data
+from noisyhw.training.progress import Diverged
 from noisyhw.training.resolve import resolve
 from noisyhw.training.trainer import Trainer
 
@@ -298,6 +299,19 @@ def test_a_weight_change_moves_weights_by_rate_times_it() -> None:
     for layer, weight, bias in zip(one.chip.layers, before, biases, strict=True):
         torch.testing.assert_close(layer.tile.twin(), weight - 0.5)
         torch.testing.assert_close(layer.bias, bias - 0.5)
+
+
+def test_a_weight_change_that_is_not_finite_ends_the_run_as_diverged() -> None:
+    class Broken(WeightPerturbation):
+        def learn(self, seen: Observation, state: Any) -> Any:
+            return tuple(
+                Change(torch.ones_like(noise[0]), torch.full((len(noise[0]),), float("nan")))
+                for noise in seen.injected.weights
+            ), state
+
+    one = trainer(Broken, "update.path=sgd")
+    with pytest.raises(Diverged, match="update of biases is not a number"):
+        one.step()
 
 
 def test_weights_are_perturbed_only_where_the_device_grants_that_port() -> None:

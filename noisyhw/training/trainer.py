@@ -176,6 +176,8 @@ class Trainer:
         layer = self.chip.layers[number]
         for one in learned:
             self.watch.check("update", one.weight if isinstance(one, Change) else one)
+            if isinstance(one, Change) and one.bias is not None:
+                self.watch.check("update of biases", one.bias)
         changes = [one for one in learned if isinstance(one, Change)]
         if changes:
             layer.change(self.paths[number], changes)
