@@ -54,9 +54,7 @@ class Comparison:
             "path": self.table.path,
             self.metric: [_shown(row) for row in self.table.itertuples()],
             "passes": self.table.passes,
-            "pulses a weight": self.table.pulses_per_weight.map(
-                lambda n: "-" if math.isnan(n) else f"{n:.3g}"
-            ),
+            "pulses a weight": self.table.pulses_per_weight.map(shown_count),
             "numbers a weight": self.table.memory,
             "rate": self.table.rate.map("{:.3g}".format)
             + self.table.at_edge.map({True: " (edge)", False: ""}),
@@ -168,6 +166,13 @@ def _row(settings: Mapping[str, Any]) -> Row:
 def _cost(experiment: Resolved) -> tuple[int, int]:
     """Passes of a batch, and digital numbers that a weight costs."""
     return passes_per_sample(experiment), len(digital_memory(experiment))
+
+
+def shown_count(number: float) -> str:
+    """A mean number of pulses, in words; a dash where the device does not tell."""
+    if math.isnan(number):
+        return "-"
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _shown(row: Any) -> str:
